@@ -29,17 +29,17 @@ _txlb_keys() {
         delAllHosts) echo 'service= group= force=' ;;
         setHost) echo 'service= group= name= ip= weight= backup= before= rename= force=' ;;
         setWeight) echo 'service= group= name= weight= force=' ;;
-        drainHost) echo 'service= group= name= force=' ;;
+        drainHost) echo 'service= group= name= wait= force=' ;;
         hostAdminDown) echo 'service= group= name= force=' ;;
         hostAdminUp) echo 'service= group= name=' ;;
-        newGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before=' ;;
+        newGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before=' ;;
         delGroup) echo 'service= group= force=' ;;
         enableGroup) echo 'service= group= force=' ;;
-        setGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before=' ;;
+        setGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
-        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= before=' ;;
+        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= before=' ;;
         addListen) echo 'service= ip= before=' ;;
         delListen) echo 'service= ip=' ;;
         switchPort) echo 'service= from= to=' ;;
@@ -48,13 +48,16 @@ _txlb_keys() {
         delUser) echo 'name=' ;;
         setOption) echo 'name= value=' ;;
         retryHost) echo 'service= group= name=' ;;
+        endSession) echo 'id=' ;;
+        endSessions) echo 'service= group= host= client= idle= rate= force=' ;;
+        rebalance) echo 'service= group= rate=' ;;
         saveConfig) echo 'force=' ;;
         reload) echo 'force=' ;;
         shutdown) echo 'grace=' ;;
         ready) echo 'service=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
     esac
 }
 
@@ -64,8 +67,9 @@ _txlb_values() {
         setOption.name) echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections' ;;
         config.view) echo 'effect running stored' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
+        newGroup.whenFailed | setGroup.whenFailed) echo 'keep end' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | delGroup.force | enableGroup.force | setGroup.failOpen | saveConfig.force | reload.force) echo 'true false' ;;
+        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | delGroup.force | enableGroup.force | setGroup.failOpen | endSessions.force | saveConfig.force | reload.force) echo 'true false' ;;
         newGroup.initial | setGroup.initial) echo 'up down' ;;
         addHost.state) echo 'up drain down' ;;
     esac
@@ -108,7 +112,7 @@ _txlb_ctl() {
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
     elif [[ $cur == *=* ]]; then
         key=${cur%%=*}
         _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"

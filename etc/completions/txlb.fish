@@ -17,19 +17,19 @@ function __txlb_keys
         case setWeight
             echo 'service= group= name= weight= force='
         case drainHost
-            echo 'service= group= name= force='
+            echo 'service= group= name= wait= force='
         case hostAdminDown
             echo 'service= group= name= force='
         case hostAdminUp
             echo 'service= group= name='
         case newGroup
-            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before='
+            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before='
         case delGroup
             echo 'service= group= force='
         case enableGroup
             echo 'service= group= force='
         case setGroup
-            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= before='
+            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before='
         case changeScheduler
             echo 'service= group= scheduler= stickyPrefix= before='
         case newService
@@ -37,7 +37,7 @@ function __txlb_keys
         case delService
             echo 'service='
         case setService
-            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= before='
+            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= before='
         case addListen
             echo 'service= ip= before='
         case delListen
@@ -54,6 +54,12 @@ function __txlb_keys
             echo 'name= value='
         case retryHost
             echo 'service= group= name='
+        case endSession
+            echo 'id='
+        case endSessions
+            echo 'service= group= host= client= idle= rate= force='
+        case rebalance
+            echo 'service= group= rate='
         case saveConfig
             echo 'force='
         case reload
@@ -67,7 +73,7 @@ function __txlb_keys
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
     end
 end
 
@@ -80,9 +86,11 @@ function __txlb_values
             echo 'effect running stored'
         case addUser.access setUser.access
             echo 'full readonly'
+        case newGroup.whenFailed setGroup.whenFailed
+            echo 'keep end'
         case newGroup.scheduler setGroup.scheduler changeScheduler.scheduler
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
-        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen delGroup.force enableGroup.force setGroup.failOpen saveConfig.force reload.force
+        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen delGroup.force enableGroup.force setGroup.failOpen endSessions.force saveConfig.force reload.force
             echo 'true false'
         case newGroup.initial setGroup.initial
             echo 'up down'
@@ -171,7 +179,7 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delHost -d '
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delAllHosts -d 'remove all hosts from a group; their sessions live on'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setHost -d 'change a host\'s address, weight, place or name'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setWeight -d 'change a host\'s weight'
-complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a drainHost -d 'set a host to drain: no new sessions'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a drainHost -d 'set a host to drain: no new sessions; wait so many seconds until it is empty'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a hostAdminDown -d 'set a host to down: no new sessions'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a hostAdminUp -d 'set a host to up: it gets new sessions'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a newGroup -d 'add an empty group, not enabled, to a service'
@@ -190,6 +198,9 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setUser -d '
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delUser -d 'remove a user'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setOption -d 'change anything else in the file; an empty value removes it'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a retryHost -d 'reset a failed host to untried: it gets new sessions'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a endSession -d 'end one session, by its id as sessions shows it'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a endSessions -d 'end the sessions that are selected, at once or so many a second'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a rebalance -d 'end sessions, gradually, of hosts that have more than their share'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a saveConfig -d 'write the running configuration to the file'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reload -d 'read the file again'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reopenLog -d 'reopen the log'

@@ -66,6 +66,10 @@ pub struct Member {
     pub(super) failures: u64,
     pub(super) last_pick: u64,
     pub(super) position: Option<usize>,
+    /// Since when it is drained, down or removed.
+    pub(super) out_since_ms: Option<u64>,
+    /// When its last session ended since then.
+    pub(super) emptied_ms: Option<u64>,
     pub(super) candidate: Option<usize>,
     pub(super) placement: Placement,
 }
@@ -121,6 +125,8 @@ impl Member {
             failures: 0,
             last_pick: 0,
             position: None,
+            out_since_ms: None,
+            emptied_ms: None,
             candidate: None,
             placement: Placement {
                 host: id,
@@ -232,6 +238,19 @@ impl Member {
     /// Whether it is configured and the operator allows new sessions.
     pub(super) fn is_in_service(&self) -> bool {
         self.position.is_some() && self.state == HostState::Up && self.weight > 0
+    }
+
+    /// Whether it is configured, and neither drained nor down.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.position.is_some() && self.state == HostState::Up
+    }
+
+    /// Notes since when it is not wanted.
+    pub(super) fn note_wanted(&mut self, now_ms: u64) {
+        match self.is_wanted() {
+            true => (self.out_since_ms, self.emptied_ms) = (None, None),
+            false => drop(self.out_since_ms.get_or_insert(now_ms)),
+        }
     }
 
     pub(super) fn has_timed_out(&self) -> bool {
@@ -527,6 +546,7 @@ impl Member {
             recent: &self.recent,
             failures: self.failures,
             last_failure: self.last_failure.as_ref(),
+            emptied_ms: self.emptied_ms,
         }
     }
 }

@@ -49,6 +49,8 @@ pub struct HostStatus<'a> {
     pub failures: u64,
     /// Why and when it failed last, whatever its health is now; the time as `since_ms`.
     pub last_failure: Option<&'a (Failure, u64)>,
+    /// When its last session ended since it was drained or set down; the time as `since_ms`.
+    pub emptied_ms: Option<u64>,
 }
 
 impl HostStatus<'_> {

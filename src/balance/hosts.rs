@@ -1,10 +1,11 @@
 //! The hosts of a group in their order, the candidates among them, and the candidates that
 //! are excluded for a client.
 
-use super::host::{Member, Placement};
+use super::host::{Host, Member, Placement};
 use super::{HostId, PickContext};
 use crate::config::{self, Initial};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The hosts of a group, as schedulers see them.
 #[derive(Debug, Default)]
@@ -125,7 +126,12 @@ impl Hosts {
         // recognise the hosts that stay by their ids.
         replaced.extend(known.into_values());
         for id in replaced {
-            self.remove(id);
+            self.remove(id, now_ms);
+        }
+        for id in self.order.clone() {
+            if let Some(member) = self.get_mut(id) {
+                member.note_wanted(now_ms);
+            }
         }
         self.rebuild_candidates(now_ms);
     }
@@ -204,9 +210,10 @@ impl Hosts {
     }
 
     /// Removes a host from the configuration. It stays known until its last session ends.
-    fn remove(&mut self, id: HostId) {
+    fn remove(&mut self, id: HostId, now_ms: u64) {
         if let Some(member) = self.get_mut(id) {
             member.position = None;
+            member.note_wanted(now_ms);
             self.remove_if_unused(id);
         }
     }
@@ -336,14 +343,20 @@ impl Hosts {
         Some(member)
     }
 
-    /// No longer counts a session on a host, which it does not keep busy any more.
-    pub(super) fn close_session(&mut self, id: HostId) {
+    /// No longer counts a session on a host, which it does not keep busy any more. Returns the host
+    /// if it is out of service, and this was its last session.
+    pub(super) fn close_session(&mut self, id: HostId, now_ms: u64) -> Option<Arc<Host>> {
         let open = |member: &&mut Member| member.open > 0;
-        if let Some(member) = self.get_mut(id).filter(open) {
-            member.open -= 1;
-            self.open -= 1;
-            self.remove_if_unused(id);
-        }
+        let member = self.get_mut(id).filter(open)?;
+        member.open -= 1;
+        let is_emptied = member.open == 0 && !member.is_wanted();
+        let emptied = is_emptied.then(|| {
+            member.emptied_ms = Some(now_ms);
+            Arc::clone(&member.host)
+        });
+        self.open -= 1;
+        self.remove_if_unused(id);
+        emptied
     }
 }
 

@@ -21,7 +21,7 @@ pub use health::{Failure, Health, HealthChange};
 pub use host::{Host, Member};
 pub use host_status::HostStatus;
 pub use hosts::Hosts;
-pub use pool::{HostPool, Picked};
+pub use pool::{HostPool, OpenHost, Picked};
 pub use random::Random;
 pub use schedulers::Schedulers;
 pub use slow_start::SlowStart;

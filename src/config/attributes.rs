@@ -10,7 +10,7 @@ use super::error::Error;
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
     Access, Control, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
-    ListenHost, Logging, Manager, PeriodicTask, Scheduler, Service, Ssh, User, Web,
+    ListenHost, Logging, Manager, PeriodicTask, Scheduler, Service, Ssh, User, Web, WhenFailed,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -143,6 +143,16 @@ const WEIGHT: Codec<u32> = Codec {
     parse: |value, _| value.weight(),
     text: |weight| Some(weight.to_string()),
 };
+const RATE: Codec<u32> = Codec {
+    kind: ValueKind::Rate,
+    parse: |value, _| value.rate(),
+    text: |rate| Some(rate.to_string()),
+};
+const WHEN_FAILED: Codec<WhenFailed> = Codec {
+    kind: ValueKind::WhenFailed,
+    parse: |value, _| value.when_failed(),
+    text: |when_failed| Some(when_failed.as_str().to_owned()),
+};
 const STATE: Codec<HostState> = Codec {
     kind: ValueKind::State,
     parse: |value, _| value.state(),
@@ -216,6 +226,10 @@ pub(super) static SERVICE: ElementTable<Service> = ElementTable {
             "how long sent data may be unacknowledged; 0 is for ever"),
         attribute!("maxDuration" => SECONDS timeouts.max_duration, Optional, AddAndSet,
             "how long a session may last; 0 is for ever"),
+        attribute!("drainTimeout" => SECONDS drain_timeout, Optional, AddAndSet,
+            "how long sessions may stay on a host out of service; 0 is for ever"),
+        attribute!("endRate" => RATE end_rate, Optional, AddAndSet,
+            "sessions that whenFailed and drainTimeout end in a second at most"),
     ],
 };
 
@@ -257,6 +271,8 @@ pub(super) static GROUP: ElementTable<Group> = ElementTable {
             "whether a new host gets sessions before it has passed a check"),
         attribute!("failOpen" => FLAG fail_open, Optional, AddAndSet,
             "whether failed hosts are picked while all have failed"),
+        attribute!("whenFailed" => WHEN_FAILED when_failed, Optional, AddAndSet,
+            "what becomes of the sessions of a host that has failed"),
     ],
 };
 

@@ -14,6 +14,7 @@ mod error;
 #[doc(hidden)]
 pub mod internals;
 mod mask;
+mod network;
 mod read;
 mod redact;
 mod scheduler;
@@ -28,6 +29,7 @@ pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Errors, Limit, Position};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
+pub use network::Network;
 pub use read::{Reading, Warning, read, read_with};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
@@ -86,12 +88,18 @@ impl Config {
 }
 
 /// A service: its listeners, and the groups of hosts that may serve its clients.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
     /// Unique among the services.
     pub name: String,
     /// How long it waits for hosts and for data.
     pub timeouts: Timeouts,
+    /// How long sessions may stay on a host that is drained, down, removed or in a disabled group
+    /// (`drainTimeout`); `None` is as long as they like.
+    pub drain_timeout: Option<Duration>,
+    /// How many of its sessions `drainTimeout` and `whenFailed` end in a second, at most: 1 to
+    /// [`Service::MAX_END_RATE`] (`endRate`).
+    pub end_rate: u32,
     /// Addresses that it listens on; at least one.
     pub listens: Vec<ListenAddress>,
     /// The groups of hosts, in the file's order; at least one.
@@ -100,7 +108,25 @@ pub struct Service {
     pub enabled: String,
 }
 
+/// A service without a name, listeners and groups.
+impl Default for Service {
+    fn default() -> Self {
+        Service {
+            name: String::new(),
+            timeouts: Timeouts::default(),
+            drain_timeout: None,
+            end_rate: 100,
+            listens: Vec::new(),
+            groups: Vec::new(),
+            enabled: String::new(),
+        }
+    }
+}
+
 impl Service {
+    /// The greatest rate at which sessions are ended, in sessions a second.
+    pub const MAX_END_RATE: u32 = 100_000;
+
     /// The group that gets new sessions.
     pub fn enabled_group(&self) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == self.enabled)
@@ -156,6 +182,8 @@ pub struct Group {
     pub initial: Initial,
     /// Whether the failed hosts are picked while all have failed.
     pub fail_open: bool,
+    /// What becomes of the sessions of a host that has failed.
+    pub when_failed: WhenFailed,
     /// In the file's order; may be empty.
     pub hosts: Vec<Host>,
 }
@@ -220,6 +248,7 @@ impl Default for Group {
             slow_start: None,
             initial: Initial::Up,
             fail_open: true,
+            when_failed: WhenFailed::Keep,
             hosts: Vec::new(),
         }
     }
@@ -276,6 +305,26 @@ impl HostState {
             HostState::Up => "up",
             HostState::Drain => "drain",
             HostState::Down => "down",
+        }
+    }
+}
+
+/// What becomes of the open sessions of a host that has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFailed {
+    /// They live on.
+    #[default]
+    Keep,
+    /// They are ended.
+    End,
+}
+
+impl WhenFailed {
+    /// The word for it in files and verbs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WhenFailed::Keep => "keep",
+            WhenFailed::End => "end",
         }
     }
 }

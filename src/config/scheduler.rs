@@ -61,7 +61,7 @@ impl Algorithm {
     ];
 
     /// The algorithm that does the same by weight, if this one looks at no weight but 0.
-    pub(super) fn weighted(&self) -> Option<Algorithm> {
+    pub(crate) fn weighted(&self) -> Option<Algorithm> {
         use Algorithm as A;
         match self {
             A::Random => Some(A::Weighted),

@@ -12,7 +12,7 @@ use super::redact::Quoted;
 use super::verb::{ListenChoice, View};
 use super::{
     Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
-    Scheduler, Web,
+    Network, Scheduler, Service, Web, WhenFailed,
 };
 
 /// Kind of a value.
@@ -45,6 +45,14 @@ pub enum ValueKind {
     State,
     /// `up` or `down`.
     Initial,
+    /// `keep` or `end`.
+    WhenFailed,
+    /// A whole number from 1 to 100000, a second.
+    Rate,
+    /// The id of an open session, in hexadecimal digits.
+    SessionId,
+    /// An address, or the addresses with a common prefix, such as `10.0.0.0/8`.
+    Network,
     /// `full` or `readonly`.
     Access,
     /// `effect`, `running` or `stored`.
@@ -99,6 +107,10 @@ impl ValueKind {
             ValueKind::Prefix => value.prefix()?.to_string(),
             ValueKind::State => value.state()?.as_str().to_owned(),
             ValueKind::Initial => value.initial()?.as_str().to_owned(),
+            ValueKind::WhenFailed => value.when_failed()?.as_str().to_owned(),
+            ValueKind::Rate => value.rate()?.to_string(),
+            ValueKind::SessionId => format!("{:x}", value.session_id()?),
+            ValueKind::Network => value.network()?.to_string(),
             ValueKind::Access => value.access()?.as_str().to_owned(),
             ValueKind::View => value.view()?.as_str().to_owned(),
             ValueKind::Flag | ValueKind::LooseFlag => value.boolean()?.to_string(),
@@ -308,6 +320,37 @@ impl Value<'_> {
             .into_iter()
             .find(|initial| initial.as_str() == self.text)
             .ok_or_else(|| self.bad_value("up or down"))
+    }
+
+    /// What becomes of the sessions of a host that has failed.
+    pub(super) fn when_failed(&self) -> Result<WhenFailed, Error> {
+        [WhenFailed::Keep, WhenFailed::End]
+            .into_iter()
+            .find(|it| it.as_str() == self.text)
+            .ok_or_else(|| self.bad_value("keep or end"))
+    }
+
+    /// How many a second.
+    pub(super) fn rate(&self) -> Result<u32, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let rate = self.text.parse().ok();
+        rate.filter(|rate| digits && (1..=Service::MAX_END_RATE).contains(rate))
+            .ok_or_else(|| self.bad_value("a whole number from 1 to 100000"))
+    }
+
+    /// The id of a session, as lists of sessions show it.
+    pub(super) fn session_id(&self) -> Result<u64, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let id = u64::from_str_radix(self.text, 16).ok();
+        id.filter(|_| digits)
+            .ok_or_else(|| self.bad_value("the id of a session, as sessions shows it"))
+    }
+
+    /// Addresses with a common prefix.
+    pub(super) fn network(&self) -> Result<Network, Error> {
+        self.text
+            .parse()
+            .map_err(|()| self.bad_value("an address such as 10.0.0.7, or a network, 10.0.0.0/8"))
     }
 
     /// Access rights, in upper or lower case.

@@ -14,6 +14,7 @@ use log::Level;
 use super::apply::Reconfigure;
 use super::config_file::File;
 use super::data_plane::{DataPlane, RetryOutcome};
+use super::ending::Ending;
 use super::handle::{
     Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, ResponseData,
     push_clean,
@@ -45,7 +46,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_LISTED_SESSIONS: usize = 10_000;
 
 /// How long workers may take to list sessions.
-const LIST_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Error text where txlb has no configuration file.
 pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
@@ -134,6 +135,7 @@ pub(super) struct Controller {
     pub(super) reconfigurables: Vec<Box<dyn Reconfigure>>,
     pub(super) autosave: Autosave,
     pub(super) stopping: bool,
+    pub(super) ending: Ending,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
     /// Changes that are not in the file; `None` while not computed.
@@ -153,6 +155,7 @@ impl Controller {
             reconfigurables,
             autosave,
             stopping: false,
+            ending: Ending::default(),
             last_reload: None,
             last_save: None,
             unsaved: None,
@@ -178,7 +181,10 @@ impl Controller {
             if self.autosave.is_due(Instant::now()) {
                 self.autosave_if_changed();
             }
-            let request = match self.autosave.poll_timeout(Instant::now()) {
+            self.ending.run(&self.data_plane);
+            let autosave = self.autosave.poll_timeout(Instant::now());
+            let ending = self.ending.poll_timeout(self.data_plane.now_ms());
+            let request = match autosave.into_iter().chain(ending).min() {
                 Some(timeout) => requests.recv_timeout(timeout),
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -225,13 +231,24 @@ impl Controller {
             response,
         } = request;
         let generation = self.data_plane.generation();
+        let wait = match &request {
+            Request::Command(Command::Change(verb)) => verb.drain_wait(),
+            _ => None,
+        };
         let answer = match expected_generation {
             Some(expected_generation) if expected_generation != generation => self.answer(Err(format!(
                 "the configuration has changed meanwhile (generation {generation}, not {expected_generation}): \
                  look again before you change it"
             ))),
+            _ if wait.is_some() && let Err(why) = self.ending.may_wait() => self.answer(Err(why)),
             _ => self.execute(&actor, request),
         };
+        if let Some((host, wait)) = wait
+            && answer.outcome.is_ok()
+            && let Some(waiter) = self.waiter(&host, wait, &response)
+        {
+            return self.ending.wait(waiter);
+        }
         // The client may have gone: what was done stays done.
         let _ = response.send(answer);
     }
@@ -259,6 +276,22 @@ impl Controller {
             }
             Action::SaveConfig { force } => self.save(*force),
             Action::Reload { force } => self.reload(actor, *force),
+            Action::EndSession { id } => {
+                let outcome = self.end_session(*id);
+                self.answer(outcome).with_message()
+            }
+            Action::EndSessions(selection) => {
+                let outcome = self.end_selected(selection);
+                self.answer(outcome).with_message()
+            }
+            Action::Rebalance {
+                service,
+                group,
+                rate,
+            } => {
+                let outcome = self.rebalance(service, group.as_deref(), *rate);
+                self.answer(outcome).with_message()
+            }
             Action::ReopenLog => {
                 let outcome = self.reopen();
                 self.answer(outcome.map(|()| String::new()))
@@ -343,6 +376,7 @@ impl Controller {
     /// Stops. The receiver hangs up when all listeners are closed.
     fn start_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
         self.stopping = true;
+        self.ending.stop();
         let open = self.data_plane.open();
         let message = match (open, grace.map(|grace| grace.as_secs_f64())) {
             (0, _) => "stopping: no session is open".to_owned(),

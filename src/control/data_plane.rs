@@ -25,8 +25,8 @@ use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::{self, BindAddress};
 use crate::relay::{
-    ClientLookup, Clock, EventBus, SessionListPart, SessionListRequest, Shared, Topic,
-    WorkerMessage,
+    ClientLookup, Clock, EndRequest, EventBus, FoundSession, Group, SessionFilter, SessionListPart,
+    SessionListRequest, Shared, Topic, WorkerMessage,
 };
 
 /// A running data plane. Dropping it ends its sessions.
@@ -174,6 +174,61 @@ impl DataPlane {
         for worker in &self.workers {
             // A worker that has ended has no sessions.
             let _ = worker.mailbox.post(WorkerMessage::List(listing.clone()));
+        }
+        receiver
+    }
+
+    /// Milliseconds since the start.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.shared.clock.now_ms()
+    }
+
+    /// The group `name` of a service.
+    pub(super) fn group(&self, service: &str, name: &str) -> Option<&Arc<Group>> {
+        self.running.group(service, name)
+    }
+
+    /// Asks all workers for the sessions that have been silent longest, `most` of them each. The
+    /// receiver hangs up when all workers have answered.
+    pub(super) fn find_sessions(
+        &self,
+        filter: &SessionFilter,
+        most: usize,
+    ) -> Receiver<Vec<FoundSession>> {
+        let (found, receiver) = channel();
+        for worker in &self.workers {
+            let (filter, found) = (filter.clone(), found.clone());
+            let request = EndRequest::Find {
+                filter,
+                most,
+                found,
+            };
+            // A worker that has ended has no sessions; one that hangs is not waited for.
+            let _ = worker.mailbox.try_post(WorkerMessage::End(request));
+        }
+        receiver
+    }
+
+    /// Has the workers end these sessions, unless their hosts serve again.
+    pub(super) fn end_sessions(&self, sessions: Vec<FoundSession>) {
+        for (number, worker) in self.workers.iter().enumerate() {
+            let own = sessions.iter().filter(|it| it.worker() == number);
+            let own: Vec<FoundSession> = own.copied().collect();
+            if !own.is_empty() {
+                let _ = worker
+                    .mailbox
+                    .try_post(WorkerMessage::End(EndRequest::End(own)));
+            }
+        }
+    }
+
+    /// Has the workers end all sessions that are meant. Each tells how many these were.
+    pub(super) fn end_all_sessions(&self, filter: &SessionFilter) -> Receiver<usize> {
+        let (ended, receiver) = channel();
+        for worker in &self.workers {
+            let (filter, ended) = (filter.clone(), ended.clone());
+            let request = EndRequest::EndAll { filter, ended };
+            let _ = worker.mailbox.try_post(WorkerMessage::End(request));
         }
         receiver
     }

@@ -240,6 +240,12 @@ impl Response {
         }
     }
 
+    /// With what was done as data, too: scripts get nothing else of `txlb ctl`.
+    pub(super) fn with_message(self) -> Response {
+        let lines = self.outcome.iter().cloned().collect();
+        self.with(ResponseData::Lines(lines))
+    }
+
     pub(super) fn with(self, data: ResponseData) -> Response {
         Response { data, ..self }
     }

@@ -359,6 +359,7 @@ mod tests {
             let keys = keys.map(|key| match key.name {
                 "ip" | "listen" | "from" | "to" => format!(" {}=1.2.3.4:1", key.name),
                 "weight" => " weight=1".to_owned(),
+                "id" => " id=1".to_owned(),
                 "scheduler" => " scheduler=p2c".to_owned(),
                 "access" => " access=full".to_owned(),
                 "name" if command.name == "setOption" => " name=logging.file".to_owned(),

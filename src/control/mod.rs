@@ -6,6 +6,8 @@ mod changes;
 mod config_file;
 mod controller;
 mod data_plane;
+mod end_verbs;
+mod ending;
 mod error;
 mod fd_budget;
 mod handle;

@@ -359,6 +359,7 @@ impl<T: Transport> Connection<T> {
         if let Some(picked) = self.drop_host() {
             let client = self.client_address.ip();
             self.group.pool().release(picked.id, client, context.now_ms);
+            self.log_emptied();
             self.session
                 .handle_connect_failed(picked.id, true, context.now_ms);
         }
@@ -409,6 +410,13 @@ impl<T: Transport> Connection<T> {
                 }
             }
         }
+        self.log_emptied();
+    }
+
+    /// Logs that this was the last session of a host out of service.
+    fn log_emptied(&self) {
+        let emptied = self.group.pool().take_emptied();
+        self.group.log_emptied(emptied);
     }
 
     fn log_health_change(&self, picked: &Picked, change: Option<HealthChange>, now_ms: u64) {
@@ -450,7 +458,9 @@ impl<T: Transport> Connection<T> {
             let change =
                 (!self.host_ended).then(|| pool.host_ended(id, picked.address, end, now_ms));
             pool.session_ended(id, client, now_ms);
+            let emptied = pool.take_emptied();
             drop(pool);
+            self.group.log_emptied(emptied);
             self.log_health_change(picked, change.flatten(), now_ms);
         }
     }

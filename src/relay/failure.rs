@@ -176,12 +176,20 @@ pub enum EndReason {
     Stopped,
     /// It lasted as long as a session of its service may.
     MaxDuration,
+    /// Its host was found failed, and its group ends sessions then.
+    HostFailed,
+    /// Its host was out of service for as long as its sessions may stay.
+    Drained,
+    /// An operator ended it.
+    Killed,
+    /// An operator had sessions spread anew, and its host had too many.
+    Rebalanced,
 }
 
 impl EndReason {
     /// Every reason, in the order of [`EndReason::index`].
     #[doc(hidden)]
-    pub const ALL: [EndReason; 11] = [
+    pub const ALL: [EndReason; 15] = [
         EndReason::Finished,
         EndReason::ClientGone,
         EndReason::ClientReset,
@@ -193,6 +201,10 @@ impl EndReason {
         EndReason::LocalError,
         EndReason::Stopped,
         EndReason::MaxDuration,
+        EndReason::HostFailed,
+        EndReason::Drained,
+        EndReason::Killed,
+        EndReason::Rebalanced,
     ];
 
     /// Its position in [`EndReason::ALL`], for counters.
@@ -215,6 +227,10 @@ impl EndReason {
             EndReason::LocalError => "local_trouble",
             EndReason::Stopped => "stopped",
             EndReason::MaxDuration => "max_duration",
+            EndReason::HostFailed => "host_failed",
+            EndReason::Drained => "drained",
+            EndReason::Killed => "killed",
+            EndReason::Rebalanced => "rebalanced",
         }
     }
 
@@ -236,8 +252,15 @@ impl EndReason {
             // HAProxy has no such limit. P is its letter for what a limit of its own ended.
             (EndReason::MaxDuration, false) => "PC",
             (EndReason::MaxDuration, true) => "PD",
-            (EndReason::Stopped, false) => "KC",
-            (EndReason::Stopped, true) => "KD",
+            (EndReason::HostFailed, false) => "DC",
+            (EndReason::HostFailed, true) => "DD",
+            (
+                EndReason::Stopped | EndReason::Drained | EndReason::Killed | EndReason::Rebalanced,
+                connected,
+            ) => match connected {
+                false => "KC",
+                true => "KD",
+            },
         }
     }
 
@@ -254,7 +277,11 @@ impl EndReason {
         match self {
             EndReason::Finished => CloseMode::Orderly,
             EndReason::ClientSilent | EndReason::HostSilent => CloseMode::Deliver,
-            EndReason::MaxDuration => CloseMode::OrderlyIfDelivered,
+            EndReason::MaxDuration
+            | EndReason::HostFailed
+            | EndReason::Drained
+            | EndReason::Killed
+            | EndReason::Rebalanced => CloseMode::OrderlyIfDelivered,
             _ => CloseMode::Reset,
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use mio::{Poll, Token, Waker};
 
+use super::ending::EndRequest;
 use super::plan::{ListenKey, Plan};
 use super::session_record::SessionListRequest;
 use crate::os::listen::BindAddress;
@@ -42,6 +43,8 @@ pub(crate) enum WorkerMessage<L = TcpListener> {
     },
     /// List the open sessions, some in each iteration.
     List(SessionListRequest),
+    /// Find or end sessions, some in each iteration.
+    End(EndRequest),
     /// Answer, to show that the event loop runs.
     Ping(Sender<()>),
     /// Accept no more clients, and end with the last session. After `grace` the remaining sessions

@@ -6,6 +6,8 @@
 mod client_lookup;
 mod clock;
 mod connection;
+mod end_rate;
+mod ending;
 mod engine;
 mod events;
 mod failure;
@@ -29,6 +31,10 @@ mod worker;
 
 pub use client_lookup::ClientLookup;
 pub use clock::Clock;
+pub(crate) use end_rate::{EndRate, INTERVAL_MS};
+pub(crate) use ending::{
+    EndCause, EndRequest, FoundSession, HostCauses, SessionFilter, address_of, keep_longest_silent,
+};
 #[cfg(feature = "web")]
 pub(crate) use events::tcplog::{Backend, Escaped};
 pub use events::{Event, HostName, RecentEvent, SessionEnd, Topic};

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::events::health_log::HealthLog;
 use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
-use crate::balance::{HealthChange, HostId, HostPool};
+use crate::balance::{HealthChange, Host, HostId, HostPool};
 use crate::os::listen::BindAddress;
 use crate::sync::lock;
 
@@ -86,6 +86,17 @@ impl Group {
             host: host.to_owned(),
         };
         self.health_log.log_change(id, host, change, now_ms);
+    }
+
+    /// Logs hosts out of service whose last session has ended. Not under the pool's lock.
+    pub(crate) fn log_emptied(&self, hosts: Vec<Arc<Host>>) {
+        for host in hosts {
+            self.health_log.log_emptied(&HostName {
+                service: self.service.clone(),
+                group: self.name.clone(),
+                host: host.name.clone(),
+            });
+        }
     }
 
     #[cfg(test)]

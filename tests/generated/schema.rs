@@ -66,6 +66,8 @@ const SECONDS: &str = r#"<data type="string"><param name="pattern">([0-9]+(\.[0-
 const WEIGHT: &str =
     r#"<data type="string"><param name="pattern">0*([0-9]{1,6}|1000000)</param></data>"#;
 const PREFIX: &str = r#"<data type="string"><param name="pattern">0*([1-9][0-9]?|1[01][0-9]|12[0-8])</param></data>"#;
+const RATE: &str =
+    r#"<data type="string"><param name="pattern">0*([1-9][0-9]{0,4}|100000)</param></data>"#;
 const BOOLEAN: &str = r#"<data type="string"><param name="pattern">[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]|[Ee][Nn][Aa][Bb][Ll][Ee]|[Dd][Ii][Ss][Aa][Bb][Ll][Ee]</param></data>"#;
 const DIGIT: &str = r#"<data type="string"><param name="pattern">[01]</param></data>"#;
 const MODE: &str = r#"<data type="string"><param name="pattern">0?[0-7]{3}</param></data>"#;
@@ -94,6 +96,8 @@ fn value(kind: ValueKind) -> Vec<String> {
         ValueKind::Seconds => vec![SECONDS.to_owned()],
         ValueKind::State => words(&["up", "drain", "down"]),
         ValueKind::Initial => words(&["up", "down"]),
+        ValueKind::WhenFailed => words(&["keep", "end"]),
+        ValueKind::Rate => vec![RATE.to_owned()],
         ValueKind::Access => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),
         ValueKind::Flag => [
             words(&["true", "false"]),

@@ -142,6 +142,7 @@ pub(super) mod samples {
             total: 0,
             recent: Vec::new(),
             failures: 0,
+            emptied_wall_ms: None,
             last_failure: None,
             totals: Totals::default(),
         }
@@ -181,6 +182,7 @@ pub(super) mod samples {
             busy: 1,
             total: 7,
             failures: 1,
+            emptied_wall_ms: None,
             last_failure: Some(("connection refused".to_owned(), 1_000_000_000_400)),
             totals: Totals {
                 bytes_to_host: 100,

@@ -116,7 +116,9 @@ impl HostPool {
     }
 
     pub(super) fn end_session(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
-        self.hosts.close_session(host);
+        let emptied = self.hosts.close_session(host, now_ms);
+        // Each caller takes them at once.
+        self.emptied.extend(emptied);
         let end = EndedSession {
             host,
             client,

@@ -43,6 +43,8 @@ pub struct HostPool {
     fail_after: u32,
     /// Whether the address of a host is a listener of this process.
     has_circular: bool,
+    /// Hosts out of service whose last session has ended, until they are taken.
+    emptied: Vec<Arc<Host>>,
 }
 
 /// The host that was picked for a session.
@@ -58,6 +60,17 @@ pub struct Picked {
     pub suspect: bool,
     /// The placement that a sticky client had before.
     previous: Option<Placement>,
+}
+
+/// A host with open sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenHost {
+    /// Its id.
+    pub id: HostId,
+    /// Whether it has failed.
+    pub has_failed: bool,
+    /// Since when it is drained, down or removed; `None` if it is up.
+    pub out_since_ms: Option<u64>,
 }
 
 impl HostPool {
@@ -86,6 +99,7 @@ impl HostPool {
             served: 0,
             fail_after: 0,
             has_circular: false,
+            emptied: Vec::new(),
         };
         pool.configure(group, now_ms);
         pool
@@ -458,6 +472,61 @@ impl HostPool {
     /// The name of a host.
     pub fn host_name(&self, id: HostId) -> Option<String> {
         self.hosts.get(id).map(|member| member.host.name.clone())
+    }
+
+    /// The hosts out of service whose last session has ended since the last call.
+    pub fn take_emptied(&mut self) -> Vec<Arc<Host>> {
+        std::mem::take(&mut self.emptied)
+    }
+
+    /// Whether a host has failed.
+    pub fn has_failed(&self, id: HostId) -> bool {
+        self.hosts.get(id).is_some_and(Member::has_failed)
+    }
+
+    /// Whether a host is configured, and neither drained nor down.
+    pub fn is_wanted(&self, id: HostId) -> bool {
+        self.hosts.get(id).is_some_and(Member::is_wanted)
+    }
+
+    /// The hosts with open sessions, removed ones included.
+    pub fn open_hosts(&self) -> impl Iterator<Item = OpenHost> {
+        let open = self.hosts.known().filter(|member| member.open > 0);
+        open.map(|member| OpenHost {
+            id: member.id,
+            has_failed: member.has_failed(),
+            out_since_ms: member.out_since_ms,
+        })
+    }
+
+    /// The hosts of this name, removed ones with open sessions included.
+    pub fn hosts_named(&self, name: &str) -> Vec<HostId> {
+        let known = self.hosts.known();
+        known
+            .filter(|member| member.name() == name)
+            .map(|member| member.id)
+            .collect()
+    }
+
+    /// How many sessions the hosts that may be picked now have above their share, and above a tenth
+    /// more than it. The share is by weight, where the scheduler looks at weights.
+    pub fn excess(&self) -> Vec<(HostId, usize)> {
+        let weigh = |member: &Member| match self.algorithm.weighted() {
+            None => u64::from(member.share()),
+            Some(_) => 1,
+        };
+        let members = || self.hosts.candidate_members();
+        let open: u64 = members().map(|member| u64::from(member.open)).sum();
+        let weights: u64 = members().map(weigh).sum();
+        let excess = |member: &Member| {
+            let share = (open * weigh(member)).div_ceil(weights.max(1));
+            let most = share.max(open * weigh(member) * 11 / (10 * weights.max(1)));
+            usize::try_from(u64::from(member.open).saturating_sub(most)).unwrap_or(0)
+        };
+        members()
+            .map(|member| (member.id, excess(member)))
+            .filter(|(_, excess)| *excess > 0)
+            .collect()
     }
 
     /// Sessions open on one host.

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::HostKey;
 use super::table::{
     self, CommandSchema, KeySchema, action, batch, force, host_keys, optional, question, required,
+    service_key,
 };
 use super::values::Values;
-use crate::config::ValueKind;
 use crate::config::value::{Value, seconds_text};
+use crate::config::{Network, ValueKind};
 
 /// An action that does not change the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +19,22 @@ pub enum Action {
     RetryHost {
         /// The host.
         host: HostKey,
+    },
+    /// End one session.
+    EndSession {
+        /// Its id.
+        id: u64,
+    },
+    /// End sessions.
+    EndSessions(SessionSelection),
+    /// End sessions of hosts that have more than their share, gradually.
+    Rebalance {
+        /// The service.
+        service: String,
+        /// The group; by default the enabled one.
+        group: Option<String>,
+        /// Sessions a second, at most.
+        rate: u32,
     },
     /// Write the running configuration to its file.
     SaveConfig {
@@ -36,6 +53,34 @@ pub enum Action {
         /// Time for open sessions; `None` is the same as for a SIGTERM.
         grace: Option<Duration>,
     },
+}
+
+/// Which sessions to end. What is not given selects all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SessionSelection {
+    /// Those of this service.
+    pub service: Option<String>,
+    /// Those of groups of this name.
+    pub group: Option<String>,
+    /// Those on hosts of this name.
+    pub host: Option<String>,
+    /// Those of clients from there.
+    pub client: Option<Network>,
+    /// Those that have been silent for so long.
+    pub idle: Option<Duration>,
+    /// Sessions a second, at most; `None` is all at once.
+    pub rate: Option<u32>,
+    /// Even if nothing is selected, so that all sessions end.
+    pub force: bool,
+}
+
+impl SessionSelection {
+    /// Whether it selects all sessions.
+    pub fn is_empty(&self) -> bool {
+        let names = [&self.service, &self.group, &self.host];
+        names.iter().all(|name| name.is_none()) && self.client.is_none() && self.idle.is_none()
+    }
 }
 
 /// A question.
@@ -113,6 +158,23 @@ impl Action {
     pub(super) fn values(&self) -> Values {
         match self {
             Action::RetryHost { host } => Values::new(&RETRY_HOST).with_host(host),
+            Action::EndSession { id } => Values::new(&END_SESSION).with("id", format!("{id:x}")),
+            Action::EndSessions(selection) => Values::new(&END_SESSIONS)
+                .maybe("service", selection.service.as_ref())
+                .maybe("group", selection.group.as_ref())
+                .maybe("host", selection.host.as_ref())
+                .maybe("client", selection.client)
+                .maybe("idle", selection.idle.map(|idle| seconds_text(Some(idle))))
+                .maybe("rate", selection.rate)
+                .with("force", selection.force),
+            Action::Rebalance {
+                service,
+                group,
+                rate,
+            } => Values::new(&REBALANCE)
+                .with("service", service)
+                .maybe("group", group.as_ref())
+                .with("rate", rate),
             Action::SaveConfig { force } => Values::new(&SAVE_CONFIG).with("force", force),
             Action::Reload { force } => Values::new(&RELOAD).with("force", force),
             Action::ReopenLog => Values::new(&REOPEN_LOG),
@@ -130,6 +192,64 @@ pub(super) static RETRY_HOST: CommandSchema = action(
     "reset a failed host to untried: it gets new sessions",
     |values| Action::RetryHost {
         host: values.host(),
+    },
+);
+
+pub(super) static END_SESSION: CommandSchema = action(
+    "endSession",
+    || vec![required("id", ValueKind::SessionId)],
+    "end one session, by its id as sessions shows it",
+    |values| Action::EndSession {
+        id: values.get("id", Value::session_id).unwrap_or_default(),
+    },
+);
+
+pub(super) static END_SESSIONS: CommandSchema = action(
+    "endSessions",
+    || {
+        vec![
+            optional("service", ValueKind::Service),
+            optional("group", ValueKind::Group),
+            optional("host", ValueKind::Host),
+            optional("client", ValueKind::Network),
+            optional("idle", ValueKind::Seconds),
+            optional("rate", ValueKind::Rate),
+            force(),
+        ]
+    },
+    "end the sessions that are selected, at once or so many a second",
+    |values| {
+        let given = |key| values.text(key).map(str::to_owned);
+        let detached = |key| Some(Value::detached(key, values.text(key)?));
+        Action::EndSessions(SessionSelection {
+            service: given("service"),
+            group: given("group"),
+            host: given("host"),
+            client: detached("client").and_then(|it| it.network().ok()),
+            idle: detached("idle").and_then(|it| it.seconds().ok().flatten()),
+            rate: detached("rate").and_then(|it| it.rate().ok()),
+            force: values.is_forced(),
+        })
+    },
+);
+
+/// The default of `rebalance rate=`, in sessions a second.
+const REBALANCE_RATE: u32 = 10;
+
+pub(super) static REBALANCE: CommandSchema = action(
+    "rebalance",
+    || {
+        let rate = KeySchema {
+            default: Some(REBALANCE_RATE.to_string()),
+            ..optional("rate", ValueKind::Rate)
+        };
+        vec![service_key(), optional("group", ValueKind::Group), rate]
+    },
+    "end sessions, gradually, of hosts that have more than their share",
+    |values| Action::Rebalance {
+        service: values.name("service"),
+        group: values.text("group").map(str::to_owned),
+        rate: values.get("rate", Value::rate).unwrap_or(REBALANCE_RATE),
     },
 );
 

@@ -5,7 +5,9 @@
 use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
-use crate::config::{Access, Config, CustomNames, Group, HostState, Initial, Service, ValueKind};
+use crate::config::{
+    Access, Config, CustomNames, Group, HostState, Initial, Service, ValueKind, WhenFailed,
+};
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
 /// end of the line.
@@ -148,6 +150,9 @@ impl<'a> PartialCommand<'a> {
                 .map(|state| state.as_str().to_owned())
                 .to_vec(),
             ValueKind::Initial => to_strings(&[Initial::Up, Initial::Down].map(Initial::as_str)),
+            ValueKind::WhenFailed => {
+                to_strings(&[WhenFailed::Keep, WhenFailed::End].map(WhenFailed::as_str))
+            }
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
             ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),
@@ -251,8 +256,14 @@ mod tests {
             ("json stat", &["status"]),
             ("nonsense ", &[]),
             ("status ", &[]),
-            ("drainHost ", &["service=", "group=", "name=", "force="]),
-            ("drainHost service=web ", &["group=", "name=", "force="]),
+            (
+                "drainHost ",
+                &["service=", "group=", "name=", "wait=", "force="],
+            ),
+            (
+                "drainHost service=web ",
+                &["group=", "name=", "wait=", "force="],
+            ),
             ("drainHost GR", &["group="]),
             ("delHost service=web group=main name=one ", &["force="]),
             ("addUser name=x key=a k", &["key="]),

@@ -173,8 +173,11 @@ pub(super) static SET_WEIGHT: CommandSchema = replaces(
 
 pub(super) static DRAIN_HOST: CommandSchema = replaces(
     "drainHost",
-    || [host_keys(), vec![force()]].concat(),
-    "set a host to drain: no new sessions",
+    || {
+        let wait = optional("wait", ValueKind::Grace);
+        [host_keys(), vec![wait, force()]].concat()
+    },
+    "set a host to drain: no new sessions; wait so many seconds until it is empty",
     |values, config| set_state(values, config, HostState::Drain),
     previous_state,
 );

@@ -20,7 +20,7 @@ mod tests;
 mod users;
 mod values;
 
-pub use actions::{Action, Batch, Question, View};
+pub use actions::{Action, Batch, Question, SessionSelection, View};
 pub use apply::apply_all;
 pub(crate) use apply::apply_all_seen;
 pub use complete::{complete, last_word};
@@ -31,9 +31,11 @@ pub(super) use list::longest_rising_sequence;
 pub use option::{OptionSchema, options};
 
 use std::fmt::{self, Display};
+use std::time::Duration;
 
 use self::values::Values;
 use super::ListenAddress;
+use super::value::Value;
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +103,13 @@ impl Verb {
     /// Its name in the table.
     pub fn name(&self) -> &'static str {
         self.0.schema.name
+    }
+
+    /// The host that it drains, and how long to wait until that is empty, if it is to be waited for.
+    pub fn drain_wait(&self) -> Option<(HostKey, Duration)> {
+        let text = self.0.text("wait")?;
+        let wait = Value::detached("wait", text).seconds().ok()?;
+        Some((self.0.host(), wait.unwrap_or_default()))
     }
 
     /// Encodes a line that parses as the same verb. It shows passwords; [`Display`] masks them.

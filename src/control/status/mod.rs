@@ -153,6 +153,8 @@ pub struct HostStatus {
     /// The last failure, and when, in milliseconds since 1970. It stays when the host is healthy
     /// again.
     pub last_failure: Option<(String, u64)>,
+    /// When its last session ended since it was drained or set down, in milliseconds since 1970.
+    pub emptied_wall_ms: Option<u64>,
     /// Its bytes and connects.
     pub totals: Totals,
 }
@@ -279,6 +281,7 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
         last_failure: status
             .last_failure
             .map(|(failure, at_ms)| (failure.to_string(), now.wall_ms(*at_ms))),
+        emptied_wall_ms: status.emptied_ms.map(|at_ms| now.wall_ms(at_ms)),
         totals: status.host.counters.sum(),
     }
 }
@@ -367,6 +370,7 @@ mod tests {
             recent: vec![1, 2],
             failures: 2,
             last_failure: Some(("connection refused".to_owned(), 9)),
+            emptied_wall_ms: None,
             totals: Totals {
                 bytes_to_host: 10,
                 bytes_to_client: u64::MAX,
@@ -427,7 +431,7 @@ mod tests {
                 + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
                 + r#""address":null,"weight":5,"state":"drain","backup":true,"health":"failed","since_ms":8,"#
                 + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#
-                + r#""last_error_ms":9,"open":1,"busy":0,"total":3,"#
+                + r#""last_error_ms":9,"emptied_ms":null,"open":1,"busy":0,"total":3,"#
                 + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
                 + r#""connects":2,"connect_ms":5,"mean_connect_us":2500"#
         );

@@ -168,6 +168,10 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
     if !notes.is_empty() {
         lines.extend(layout.wrap(&format!("    {}", notes.join("; ")), "      "));
     }
+    if let Some(emptied_ms) = host.emptied_wall_ms {
+        let ago = age(now_ms.saturating_sub(emptied_ms));
+        lines.push(cut(&format!("    empty for {ago}"), layout.columns));
+    }
     if let Some((why, at_ms)) = &host.last_failure {
         let since = match host.health {
             Health::Failed(_) => host.since_wall_ms,
@@ -316,6 +320,7 @@ mod tests {
             recent: Vec::new(),
             failures: 2,
             last_failure: None,
+            emptied_wall_ms: None,
             totals: crate::balance::Totals::default(),
         }
     }

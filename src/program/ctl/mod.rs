@@ -233,6 +233,8 @@ struct ControlConnection {
     unsent: Option<io::Error>,
     /// Bytes of the current response.
     read: usize,
+    /// Checks before the current response is given up.
+    checks: usize,
 }
 
 /// Waits for input of a stream; returns whether it came in time.
@@ -250,6 +252,7 @@ impl ControlConnection {
             path: path.to_owned(),
             unsent: None,
             read: 0,
+            checks: MAX_CHECKS,
         })
     }
 
@@ -260,6 +263,7 @@ impl ControlConnection {
     /// Sends a line; `line` has no newline.
     fn send(&mut self, line: &[u8]) {
         self.read = 0;
+        self.checks = MAX_CHECKS + waiting_checks(line);
         let line = [line, b"\n"].concat();
         self.unsent = self.stream.get_mut().write_all(&line).err();
     }
@@ -308,7 +312,7 @@ impl ControlConnection {
     }
 
     fn wait(&self, wait: &mut Wait<'_>) -> Result<(), Exit> {
-        for _ in 0..MAX_CHECKS {
+        for _ in 0..self.checks {
             if wait(self.stream(), CHECK_AFTER)? {
                 return Ok(());
             }
@@ -317,13 +321,26 @@ impl ControlConnection {
                 return Err(no_answer());
             }
         }
-        let seconds = (CHECK_AFTER * u32::try_from(MAX_CHECKS).unwrap_or(1)).as_secs();
+        let seconds = (CHECK_AFTER * u32::try_from(self.checks).unwrap_or(1)).as_secs();
         let message = format!(
             "txlb: txlb answers, but has not done this within {seconds} s: it may be \
              waiting for a disk; see its log"
         );
         Err(Exit::new(Exit::NO_ANSWER, &message))
     }
+}
+
+/// How many more checks a response may take that waits until a host is empty.
+fn waiting_checks(line: &[u8]) -> usize {
+    let line = String::from_utf8_lossy(line);
+    let words = line.trim_start();
+    let command = words.strip_prefix("json ").unwrap_or(words).parse();
+    let wait = match command {
+        Ok(Command::Change(verb)) => verb.drain_wait().map(|(_, wait)| wait),
+        _ => None,
+    };
+    let checks = wait.map_or(0, |wait| wait.as_secs() / CHECK_AFTER.as_secs());
+    usize::try_from(checks).unwrap_or(0)
 }
 
 /// Waits for one stream.

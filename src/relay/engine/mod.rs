@@ -16,6 +16,7 @@ use accept::PreparedListener;
 use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, ListenSocket, RunResult, Transport};
+use super::ending::EndRequests;
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::WorkerMessage;
 use super::plan::Plan;
@@ -80,6 +81,7 @@ pub(super) struct Engine<T: Transport> {
     /// Gets a message once all listeners that are to be closed are closed.
     waiting_for_close: Vec<Sender<()>>,
     session_lists: SessionLists,
+    end_requests: EndRequests,
     stopping: Option<Stopping>,
 }
 
@@ -145,6 +147,7 @@ impl<T: Transport> Engine<T> {
             accepted_sessions: 0,
             waiting_for_close: Vec::new(),
             session_lists: SessionLists::default(),
+            end_requests: EndRequests::default(),
             stopping: None,
         }
     }
@@ -153,7 +156,8 @@ impl<T: Transport> Engine<T> {
     /// iteration that ends now may have been a long one.
     pub(super) fn poll_timeout(&mut self, clock_ms: impl FnOnce() -> u64) -> Option<Duration> {
         (self.ended_ms, self.poll_ends_ms) = (None, None);
-        if !self.ready.is_empty() || !self.session_lists.is_empty() {
+        let is_busy = !self.session_lists.is_empty() || !self.end_requests.is_empty();
+        if is_busy || !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
         let end_ms = clock_ms();
@@ -211,6 +215,7 @@ impl<T: Transport> Engine<T> {
             self.run_due(&mut run);
             self.cut_off_sessions();
         }
+        self.end_requested();
         self.acknowledge_closed();
         self.free_closed_slots();
         self.session_lists
@@ -284,6 +289,7 @@ impl<T: Transport> Engine<T> {
                 Ok(WorkerMessage::Discard) => self.discard_prepared(),
                 Ok(WorkerMessage::Serve { plan, done }) => self.serve(plan, done),
                 Ok(WorkerMessage::List(request)) => self.session_lists.begin(request),
+                Ok(WorkerMessage::End(request)) => self.end_requests.begin(request),
                 Ok(WorkerMessage::Ping(alive)) => drop(alive.send(())),
                 Ok(WorkerMessage::Stop { grace, done }) => {
                     self.stop(grace);
@@ -447,6 +453,16 @@ impl<T: Transport> Engine<T> {
         let open = self.connections.iter_mut().filter(|(_, it)| !it.closed);
         for slot in open.map(|(slot, _)| slot).collect::<Vec<_>>() {
             self.finish_session(slot, EndReason::Stopped);
+        }
+    }
+
+    /// Ends some of the sessions that the controller wants to end.
+    fn end_requested(&mut self) {
+        let ends = self
+            .end_requests
+            .next_ends(&mut self.connections, self.now_ms);
+        for (slot, reason) in ends {
+            self.finish_session(slot, reason);
         }
     }
 

@@ -71,6 +71,16 @@ impl HealthLog {
         }
     }
 
+    /// Logs and records that the last session of a host out of service has ended. It has no limit:
+    /// the host gets no new ones.
+    pub(crate) fn log_emptied(&self, host: &HostName) {
+        let text = format!("host {} is empty", host.to_string().escape_debug());
+        log::info!(target: log_targets::HEALTH, "{text}");
+        if let Some(recent_events) = &self.recent_events {
+            recent_events.record(Topic::HostEmpty, text);
+        }
+    }
+
     /// Publishes each change, without a limit.
     fn publish(&self, host: HostName, change: &HealthChange) {
         let Some(recent_events) = &self.recent_events else {

@@ -79,6 +79,8 @@ pub enum Topic {
     HostSuspect,
     /// A suspect host serves again.
     HostCleared,
+    /// The last session of a host that is drained, down or removed has ended.
+    HostEmpty,
     /// An operator has changed the configuration.
     Change,
     /// The configuration file was read again.
@@ -97,6 +99,7 @@ impl Topic {
             Topic::HostUp => "host up",
             Topic::HostSuspect => "host suspect",
             Topic::HostCleared => "host cleared",
+            Topic::HostEmpty => "host empty",
             Topic::Change => "change",
             Topic::Reload => "reload",
             Topic::Save => "save",

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use super::super::ending::{EndCause, HostCauses};
 use super::super::plan::Group;
 use super::socket::Connect;
 use super::world::WORKERS;
@@ -148,6 +149,23 @@ impl HostFarm {
             _ => Ok(&addresses[..=random.index(addresses.len())]),
         };
         self.group.pool().name_resolved("pool", answer, now_ms);
+    }
+
+    /// The hosts whose sessions may be ended, and why; `with_groups` as if the group were disabled.
+    pub(super) fn end_causes(&self, with_groups: bool) -> HostCauses {
+        let mut causes = HostCauses::default();
+        let pool = self.group.pool();
+        for host in pool.open_hosts() {
+            let cause = match host.out_since_ms {
+                _ if with_groups => EndCause::GroupOut,
+                Some(_) => EndCause::HostOut,
+                None if host.has_failed => EndCause::HostFailed,
+                None if pool.excess().iter().any(|(id, _)| *id == host.id) => EndCause::Rebalance,
+                None => continue,
+            };
+            causes.insert(&self.group, host.id, cause);
+        }
+        causes
     }
 
     /// The hosts that may be picked: candidates, and backups that have not failed, for clients that

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
+use super::super::ending::{EndRequest, FoundSession, SessionFilter, keep_longest_silent};
 use super::super::mailbox::WorkerMessage;
 use super::super::plan::{ListenKey, Plan};
 use super::super::session_record::SessionListRequest;
@@ -27,6 +28,8 @@ pub(super) struct Simulation {
     workers: Vec<SimulatedWorker>,
     /// Whether each service has listeners.
     listens: [bool; 2],
+    /// A search for sessions that are to end.
+    search: Option<Receiver<Vec<FoundSession>>>,
     /// Clients that are still to come.
     to_come: usize,
     stopped: bool,
@@ -45,6 +48,7 @@ impl Simulation {
             workers: workers.collect(),
             world,
             listens: [false; 2],
+            search: None,
             to_come,
             stopped: false,
         };
@@ -80,6 +84,7 @@ impl Simulation {
             11..=15 => self.work(),
             16 => self.change_plan(),
             17 => self.list_sessions(),
+            18..=20 => self.end_sessions(),
             _ => self.each_transport(SimulatedTransport::peer_acts),
         }
         let number = self.world.random.index(self.workers.len());
@@ -252,6 +257,62 @@ impl Simulation {
             worker.post(WorkerMessage::Serve { plan, done });
         }
         self.listens = listens;
+    }
+
+    /// Has sessions ended as an operator or the controller does.
+    fn end_sessions(&mut self) {
+        let now_ms = self.world.now_ms;
+        let Some(search) = self.search.take() else {
+            return self.begin_to_end(now_ms);
+        };
+        let mut found: Vec<FoundSession> = Vec::new();
+        loop {
+            match search.try_recv() {
+                Ok(part) => found.extend(part),
+                Err(TryRecvError::Empty) => return self.search = Some(search),
+                Err(TryRecvError::Disconnected) => break,
+            }
+        }
+        keep_longest_silent(&mut found, self.world.end_rate.allowed(now_ms));
+        self.world.count_ends(&found);
+        for worker in 0..self.workers.len() {
+            let own = found.iter().filter(|it| it.worker() == worker).copied();
+            let request = EndRequest::End(own.collect());
+            self.workers[worker].post(WorkerMessage::End(request));
+        }
+    }
+
+    fn begin_to_end(&mut self, now_ms: u64) {
+        let random = &mut self.world.random;
+        let mut filter = SessionFilter::default();
+        match random.below(6) {
+            0 => filter.idle_ms = 1 + random.below(1000),
+            1 => filter.client = "10.9.0.1".parse().ok(),
+            _ => {
+                let with_groups = random.below(8) == 0;
+                let causes = self.world.network.farm.borrow().end_causes(with_groups);
+                filter = SessionFilter::on_hosts(causes);
+            }
+        }
+        if filter.hosts.is_none() {
+            let (ended, _) = channel();
+            for worker in &mut self.workers {
+                let (filter, ended) = (filter.clone(), ended.clone());
+                worker.post(WorkerMessage::End(EndRequest::EndAll { filter, ended }));
+            }
+        } else if self.world.end_rate.allowed(now_ms) > 0 {
+            let most = self.world.end_rate.allowed(now_ms);
+            let (found, search) = channel();
+            for worker in &mut self.workers {
+                let (filter, found) = (filter.clone(), found.clone());
+                worker.post(WorkerMessage::End(EndRequest::Find {
+                    filter,
+                    most,
+                    found,
+                }));
+            }
+            self.search = Some(search);
+        }
     }
 
     fn list_sessions(&mut self) {

@@ -577,9 +577,11 @@ impl Transport for SimulatedTransport {
             source.ended && source.is_read_out() && sink.wrote == source.said,
             "passes on an end that is not one, or cuts it short"
         );
+        if self.half_closes == 0 && !self.broken {
+            self.active_ms = self.now_ms;
+        }
         self.half_closes += 1;
         self.half_closed_ms = Some(self.now_ms);
-        self.active_ms = self.now_ms;
         self.at(side).shutdown_write()
     }
 }

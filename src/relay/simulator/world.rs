@@ -2,14 +2,16 @@
 //! of a connection.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::clock::Clock;
 use super::super::connection::{Connection, Context, RunResult};
-use super::super::events::{Event, Subscription};
+use super::super::end_rate::EndRate;
+use super::super::ending::{EndCause, FoundSession};
+use super::super::events::{Event, SessionEnd, Subscription};
 use super::super::failure::{EndReason, ResourceError};
 use super::super::plan::Service;
 use super::super::session::{Action, TimeoutsMs};
@@ -61,6 +63,11 @@ pub(super) struct World {
     pub(super) network: Rc<Network>,
     pub(super) shared: Arc<Shared<SimulatedTransport>>,
     pub(super) services: [Arc<Service>; 2],
+    /// How many sessions may be ended, and when they were.
+    pub(super) end_rate: EndRate,
+    chosen_ms: Vec<u64>,
+    /// The sessions that were chosen to be ended, and why.
+    chosen: BTreeMap<u64, EndCause>,
     events: Subscription,
     expected_counts: ExpectedCounts,
     /// Whether workers stand still in the middle of an iteration.
@@ -110,6 +117,9 @@ impl World {
         let events = shared.recent_events.event_bus().subscribe(64);
         World {
             services,
+            end_rate: EndRate::new([1, 4, 1000][random.index(3)]),
+            chosen_ms: Vec::new(),
+            chosen: BTreeMap::new(),
             events,
             shared: Arc::new(shared),
             network: Rc::new(Network {
@@ -303,6 +313,42 @@ impl World {
         }
     }
 
+    /// Sessions were chosen to be ended: no second has more than the rate allows.
+    pub(super) fn count_ends(&mut self, chosen: &[FoundSession]) {
+        self.end_rate.count(chosen.len(), self.now_ms);
+        self.chosen_ms.extend(chosen.iter().map(|_| self.now_ms));
+        let rate = self.end_rate.rate as usize;
+        for window in self.chosen_ms.windows(rate + 1) {
+            assert!(window[rate] - window[0] >= 1000, "ends too many a second");
+        }
+        self.chosen
+            .extend(chosen.iter().map(|it| (it.id, it.cause)));
+    }
+
+    /// Checks that a session was ended for a reason that still holds.
+    fn check_ended(&self, end: &SessionEnd) {
+        let chosen = self.chosen.get(&end.id);
+        let farm = self.network.farm.borrow();
+        let pool = farm.group.pool();
+        let ids = end.host.as_ref().map(|name| pool.hosts_named(name));
+        let ids = ids.unwrap_or_default();
+        let holds = match end.reason {
+            EndReason::HostFailed => {
+                // A removed host is forgotten with its last session.
+                let has_failed = ids.is_empty() || ids.iter().any(|id| pool.has_failed(*id));
+                chosen == Some(&EndCause::HostFailed) && has_failed
+            }
+            EndReason::Drained if chosen == Some(&EndCause::GroupOut) => true,
+            EndReason::Drained => {
+                chosen == Some(&EndCause::HostOut) && !ids.iter().all(|id| pool.is_wanted(*id))
+                    || ids.is_empty()
+            }
+            EndReason::Rebalanced => chosen == Some(&EndCause::Rebalance),
+            _ => true,
+        };
+        assert!(holds, "was not to be ended: {end:?} {chosen:?}");
+    }
+
     /// Checks that each session's end is published once.
     fn check_events(&mut self) {
         for event in self.events.events.try_iter() {
@@ -310,6 +356,7 @@ impl World {
                 continue;
             };
             assert!(self.ended.insert(end.id), "ends twice");
+            self.check_ended(&end);
             self.ends[end.reason.index()] += 1;
             self.ended_bytes += end.bytes_to_host + end.bytes_to_client;
         }
@@ -329,7 +376,15 @@ impl World {
             errors(ResourceError::NoDescriptors) - shortages,
             errors(ResourceError::NoPorts),
         );
-        self.seen.ends[EndReason::Stopped.index()] = self.ends[EndReason::Stopped.index()];
+        for reason in [
+            EndReason::Stopped,
+            EndReason::HostFailed,
+            EndReason::Drained,
+            EndReason::Killed,
+            EndReason::Rebalanced,
+        ] {
+            self.seen.ends[reason.index()] = self.ends[reason.index()];
+        }
         assert_eq!(self.ends, self.seen.ends, "reasons");
         assert_eq!(self.ends.iter().sum::<u64>(), self.network.accepted.get());
         assert_eq!(self.ended_bytes, self.seen.bytes, "bytes of all sessions");

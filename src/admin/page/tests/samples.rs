@@ -51,6 +51,7 @@ pub(in super::super) fn host(name: &str) -> HostStatus {
         total: 0,
         recent: vec![0; 60],
         failures: 0,
+        emptied_wall_ms: None,
         last_failure: None,
         totals: Totals::default(),
     }
@@ -62,6 +63,7 @@ pub(in super::super) fn failed(name: &str) -> HostStatus {
         health: Health::Failed(Failure::Refused),
         since_wall_ms: NOW_MS - 250_000,
         failures: 31,
+        emptied_wall_ms: None,
         last_failure: Some(("connection refused".to_owned(), NOW_MS - 3_000)),
         ..host(name)
     }
@@ -141,6 +143,7 @@ pub(super) fn trouble() -> Status {
     };
     let off = HostStatus {
         state: HostState::Down,
+        emptied_wall_ms: None,
         last_failure: Some((
             "no answer within the connect timeout".to_owned(),
             NOW_MS - 86_400_000,

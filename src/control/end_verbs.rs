@@ -1,0 +1,170 @@
+//! The verbs that end sessions: endSession, endSessions, rebalance, and drainHost with wait=.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+use super::controller::{Controller, LIST_TIMEOUT};
+use super::ending::Waiter;
+use super::handle::Response;
+use crate::config::verb::{HostKey, SessionSelection};
+use crate::relay::{EndCause, Group, HostCauses, HostName, SessionFilter};
+use crate::text::plural;
+
+/// Sessions that one verb ends gradually, at most.
+const MAX_CHOSEN: usize = 1_000_000;
+
+impl Controller {
+    /// Ends one session.
+    pub(super) fn end_session(&mut self, id: u64) -> Result<String, String> {
+        let filter = SessionFilter {
+            id: Some(id),
+            ..SessionFilter::default()
+        };
+        let ended = collect(&self.data_plane.end_all_sessions(&filter));
+        match ended.into_iter().sum::<usize>() {
+            0 => Err(format!("no open session has the id {id:x}")),
+            _ => Ok("1 session is ended".to_owned()),
+        }
+    }
+
+    /// Ends all sessions that are selected, at once or gradually.
+    pub(super) fn end_selected(&mut self, selection: &SessionSelection) -> Result<String, String> {
+        if selection.is_empty() && !selection.force {
+            return Err(
+                "this would end all sessions: select some, or insist with force=true".to_owned(),
+            );
+        }
+        let filter = self.filter(selection)?;
+        let Some(rate) = selection.rate else {
+            let ended = collect(&self.data_plane.end_all_sessions(&filter));
+            return Ok(format!("{} ended", plural(ended.iter().sum(), "session")));
+        };
+        let found = collect(&self.data_plane.find_sessions(&filter, MAX_CHOSEN));
+        let found = found.concat();
+        let message = format!(
+            "{} will be ended, {rate} a second",
+            plural(found.len(), "session")
+        );
+        if !found.is_empty() {
+            self.ending.end_gradually(found, rate)?;
+        }
+        Ok(message)
+    }
+
+    /// The selection with its hosts looked up.
+    ///
+    /// # Errors
+    /// Nothing has such a name.
+    fn filter(&self, selection: &SessionSelection) -> Result<SessionFilter, String> {
+        let SessionSelection {
+            service,
+            group,
+            host,
+            client,
+            idle,
+            ..
+        } = selection;
+        let config = self.data_plane.config();
+        let is_meant = |wanted: &Option<String>, name: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == name)
+        };
+        let groups = config.services.iter().flat_map(|it| {
+            let groups = it.groups.iter().map(|group| &group.name);
+            groups.map(|group| (&it.name, group))
+        });
+        let groups = groups.filter(|(of, name)| is_meant(service, of) && is_meant(group, name));
+        let groups: Vec<&Arc<Group>> = groups
+            .filter_map(|(service, group)| self.data_plane.group(service, group))
+            .collect();
+        if groups.is_empty() {
+            return Err("there is no such service or group".to_owned());
+        }
+        let mut filter = SessionFilter {
+            service: service.clone(),
+            group: group.clone(),
+            client: *client,
+            idle_ms: idle.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+            ..SessionFilter::default()
+        };
+        if let Some(host) = host {
+            let mut causes = HostCauses::default();
+            for group in groups {
+                for id in group.pool().hosts_named(host) {
+                    causes.insert(group, id, EndCause::Chosen);
+                }
+            }
+            if causes.is_empty() {
+                return Err(format!("there is no host {host:?}"));
+            }
+            filter.hosts = Some(Arc::new(causes));
+        }
+        Ok(filter)
+    }
+
+    /// Begins to end sessions of hosts that have more than their share.
+    pub(super) fn rebalance(
+        &mut self,
+        service: &str,
+        group: Option<&str>,
+        rate: u32,
+    ) -> Result<String, String> {
+        if self.stopping {
+            return Err("txlb is stopping".to_owned());
+        }
+        let mut services = self.data_plane.config().services.iter();
+        let found = services.find(|it| it.name == service);
+        let found = found.ok_or_else(|| format!("there is no service {service:?}"))?;
+        let name = group.unwrap_or(&found.enabled);
+        let group = self.data_plane.group(service, name).cloned();
+        let group = group.ok_or_else(|| format!("service {service:?} has no group {name:?}"))?;
+        let (most, hosts) = self.ending.rebalance(&group, rate)?;
+        Ok(match most {
+            0 => "no host has more than a tenth above its share".to_owned(),
+            _ => format!(
+                "{} of {} will be ended, {rate} a second",
+                plural(most, "session"),
+                hosts.join(", ")
+            ),
+        })
+    }
+
+    /// Who waits until a host is empty; `None` if it is.
+    pub(super) fn waiter(
+        &self,
+        host: &HostKey,
+        wait: Duration,
+        response: &SyncSender<Response>,
+    ) -> Option<Waiter> {
+        let group = self
+            .data_plane
+            .group(&host.group.service, &host.group.group)?;
+        let pool = group.pool();
+        let named = pool.hosts_named(&host.name);
+        let open = named.into_iter().filter(|id| pool.open_on(*id) > 0);
+        let name = HostName {
+            service: host.group.service.clone(),
+            group: host.group.group.clone(),
+            host: host.name.clone(),
+        };
+        let hosts: Vec<_> = open
+            .map(|id| (Arc::clone(group), id, name.to_string()))
+            .collect();
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        (!hosts.is_empty()).then(|| Waiter {
+            hosts,
+            until_ms: self.data_plane.now_ms().saturating_add(wait_ms),
+            response: response.clone(),
+        })
+    }
+}
+
+/// What all workers answer, within a time.
+fn collect<T>(parts: &Receiver<T>) -> Vec<T> {
+    let deadline = Instant::now() + LIST_TIMEOUT;
+    let next = || {
+        let left = deadline.saturating_duration_since(Instant::now());
+        parts.recv_timeout(left).ok()
+    };
+    std::iter::from_fn(next).collect()
+}

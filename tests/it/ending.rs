@@ -1,0 +1,196 @@
+//! Sessions that are ended: by operators, of hosts that failed or are out of service, and to spread
+//! them anew.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::support::client::{End, connect, patient, read_all, who};
+use crate::support::config::web;
+use crate::support::control::Controlled;
+use crate::support::host::{Host, Listener, Place};
+use crate::support::until;
+
+const CLEAN: (Vec<u8>, End) = (Vec::new(), End::Clean);
+
+fn start(attributes: &str, hosts: &[&Host]) -> Controlled {
+    let hosts: Vec<_> = hosts.iter().map(|host| host.address()).collect();
+    let logging = "<logging connections=\"true\"/></config>";
+    Controlled::start(&web(attributes, "leastc", &hosts).replace("</config>", logging))
+}
+
+/// A client whose host has said its name, which it returns as well.
+fn client(controlled: &Controlled) -> (TcpStream, String) {
+    let mut client = patient(connect(controlled.txlb.address()));
+    let mut name = [0; 2];
+    client.read_exact(&mut name).unwrap();
+    (client, String::from_utf8_lossy(&name).trim().to_owned())
+}
+
+/// Whether its session goes on.
+fn goes_on(mut client: &TcpStream) -> bool {
+    client.write_all(b"!").is_ok() && client.read(&mut [0]).is_ok_and(|length| length == 1)
+}
+
+fn open(controlled: &Controlled) -> usize {
+    let sessions = controlled.tell(&["--json", "sessions"]);
+    sessions.matches("\"id\":").count()
+}
+
+#[test]
+fn one_session_is_ended_by_its_id_in_order() {
+    let host = Host::new("a");
+    let mut controlled = start("", &[&host]);
+    let (one, _) = client(&controlled);
+    let listed = controlled.tell(&["--json", "sessions"]);
+    let id = listed.split("\"id\":\"").nth(1).unwrap();
+    let id = format!("id={}", id.split('"').next().unwrap());
+    let (other, _) = client(&controlled);
+    let told = controlled.tell(&["endSession", &id]);
+    assert!(told.contains("1 session is ended"), "{told}");
+    assert_eq!(read_all(&one), CLEAN);
+    assert!(goes_on(&other));
+    controlled.txlb.wait_for(" KD ");
+    assert!(
+        controlled
+            .refused(&["endSession", &id])
+            .contains("no open session")
+    );
+}
+
+#[test]
+fn sessions_are_ended_by_what_selects_them() {
+    let (a, b) = (Host::new("a"), Host::new("b"));
+    let controlled = start("", &[&a, &b]);
+    let clients: Vec<_> = (0..4).map(|_| client(&controlled)).collect();
+    let refused = controlled.refused(&["endSessions"]);
+    assert!(refused.contains("force=true"), "{refused}");
+    controlled.refused(&["endSessions", "host=c"]);
+    let none = controlled.tell(&["endSessions", "client=10.0.0.0/8"]);
+    assert!(none.contains("0 sessions ended"), "{none}");
+    let told = controlled.tell(&["endSessions", "service=web", "host=b"]);
+    assert!(told.contains("2 sessions ended"), "{told}");
+    for (client, name) in &clients {
+        assert_eq!(goes_on(client), name == "a");
+    }
+    let told = controlled.tell(&["endSessions", "client=127.0.0.0/8", "rate=1000"]);
+    assert!(
+        told.contains("2 sessions will be ended, 1000 a second"),
+        "{told}"
+    );
+    until("all are ended", || open(&controlled) == 0);
+}
+
+/// Bytes that a side has not taken are on their way.
+#[test]
+fn a_session_with_bytes_on_their_way_is_reset() {
+    let host = Listener::new();
+    let controlled = Controlled::start(&web("", "roundr", &[host.address()]));
+    let client = patient(connect(controlled.txlb.address()));
+    let at_host = host.accept();
+    let sender = std::thread::spawn(move || while (&at_host).write(&[b'z'; 1 << 16]).is_ok() {});
+    until("bytes wait", || {
+        let sessions = controlled.tell(&["--json", "sessions"]);
+        !sessions.contains("\"bytes_to_client\":0")
+    });
+    controlled.tell(&["endSessions", "force=true"]);
+    assert_eq!(read_all(&client).1, End::Reset);
+    sender.join().unwrap();
+}
+
+#[test]
+fn a_drained_host_is_empty_after_its_time_and_who_waits_is_told() {
+    let (a, b) = (Host::new("a"), Host::new("b"));
+    let mut controlled = start("drainTimeout='1'", &[&a, &b]);
+    let (at_a, name) = client(&controlled);
+    let (at_b, _) = client(&controlled);
+    let name = format!("name={name}");
+    let drain = ["drainHost", "service=web", "group=main", &name];
+    let not_yet = controlled.refused(&[&drain[..], &["wait=0.1"]].concat());
+    assert!(not_yet.contains("1 session on host web:main/"), "{not_yet}");
+    let told = controlled.tell(&[&drain[..], &["wait=20"]].concat());
+    assert!(told.contains("no session is left"), "{told}");
+    assert_eq!(read_all(&at_a), CLEAN);
+    controlled.txlb.wait_for(" is empty");
+    assert!(goes_on(&at_b));
+    assert!(controlled.tell(&["status"]).contains("empty for "));
+    assert!(
+        controlled
+            .tell(&["--json", "status"])
+            .contains("\"host empty\"")
+    );
+    // At once where nothing is left.
+    controlled.tell(&[&drain[..], &["wait=1000"]].concat());
+}
+
+#[test]
+fn without_a_time_sessions_stay_on_a_host_that_is_down() {
+    let (a, b) = (Host::new("a"), Host::new("b"));
+    let controlled = start("", &[&a, &b]);
+    let (client, name) = client(&controlled);
+    let name = format!("name={name}");
+    controlled.tell(&["hostAdminDown", "service=web", "group=main", &name]);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(goes_on(&client));
+}
+
+#[test]
+fn sessions_of_a_removed_host_and_of_a_disabled_group_are_ended_after_their_time() {
+    let (a, b) = (Host::new("a"), Host::new("b"));
+    let controlled = start("drainTimeout='0.3' endRate='1000'", &[&a, &b]);
+    let (one, name) = client(&controlled);
+    let (other, _) = client(&controlled);
+    let name = format!("name={name}");
+    controlled.tell(&["delHost", "service=web", "group=main", &name]);
+    assert_eq!(read_all(&one), CLEAN);
+    assert!(goes_on(&other));
+    controlled.tell(&["newGroup", "service=web", "group=spare", "scheduler=roundr"]);
+    let ip = format!("ip={}", a.address());
+    controlled.tell(&["addHost", "service=web", "group=spare", "name=a", &ip]);
+    controlled.tell(&["enableGroup", "service=web", "group=spare"]);
+    assert_eq!(read_all(&other), CLEAN);
+    assert_eq!(who(controlled.txlb.address()), "a");
+}
+
+#[test]
+fn sessions_of_a_host_that_fails_are_ended_where_the_group_says_so() {
+    let place = Place::new();
+    let b = Host::new("b");
+    let listener = place.listen();
+    let config = web("", "roundr", &[place.address(), b.address()]);
+    let config = config.replace("<group ", "<group whenFailed='end' ");
+    let logging = "<logging connections=\"true\"/></config>";
+    let mut controlled = Controlled::start(&config.replace("</config>", logging));
+    let client = patient(connect(controlled.txlb.address()));
+    let at_host = listener.accept();
+    drop(listener);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while controlled.txlb.count("host web:main/a is down") == 0 {
+        assert!(Instant::now() < deadline, "it fails");
+        who(controlled.txlb.address());
+    }
+    assert_eq!(read_all(&client), CLEAN);
+    controlled.txlb.wait_for(" DD ");
+    drop(at_host);
+}
+
+#[test]
+fn sessions_are_spread_anew_until_no_host_has_a_tenth_too_many() {
+    let (a, b) = (Host::new("a"), Host::new("b"));
+    let controlled = start("", &[&a]);
+    let clients: Vec<_> = (0..10).map(|_| client(&controlled).0).collect();
+    let ip = format!("ip={}", b.address());
+    controlled.tell(&["addHost", "service=web", "group=main", "name=b", &ip]);
+    let told = controlled.tell(&["rebalance", "service=web", "rate=1000"]);
+    assert!(
+        told.contains("5 sessions of a will be ended, 1000 a second"),
+        "{told}"
+    );
+    until("five are left", || open(&controlled) == 5);
+    assert_eq!(clients.iter().filter(|client| goes_on(client)).count(), 5);
+    let told = controlled.tell(&["rebalance", "service=web", "group=main"]);
+    assert!(
+        told.contains("2 sessions of a will be ended, 10 a second"),
+        "{told}"
+    );
+}
