@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::client_lookup::{ClientEntry, ClientTable};
 use super::failure::{
     CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error,
+    is_unsupported, retry_interrupted,
 };
 use super::handoff::{Admission, PendingConnection};
 use super::plan::Group;
@@ -473,22 +474,6 @@ fn how_it_broke(error: &io::Error) -> Break {
             Break::Silent
         }
         _ => Break::Reset,
-    }
-}
-
-fn is_unsupported(error: &io::Error) -> bool {
-    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
-}
-
-/// Writes once, and again after EINTR. A full socket takes 0 bytes.
-fn retry_interrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match write() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
-        }
     }
 }
 
