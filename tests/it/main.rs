@@ -23,6 +23,7 @@ mod daemon;
 mod demo;
 mod descriptors;
 mod diff;
+mod early_ends;
 mod ending;
 mod examples;
 mod failover;

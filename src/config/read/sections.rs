@@ -90,6 +90,10 @@ fn warn_of_hosts(group: &Group, element: &Element<'_>, findings: &mut Findings<'
         );
         findings.warn(element.offset(), text);
     }
+    if !group.hosts.is_empty() && group.hosts.iter().all(|host| host.backup) {
+        let text = format!("every host of group \"{name}\" is a backup: none is one of another");
+        findings.warn(element.offset(), text);
+    }
     let mut addresses = HashMap::new();
     for host in &group.hosts {
         if let Some(first) = addresses.insert(&host.address, &host.name) {
