@@ -21,27 +21,12 @@ use crate::support::{TIMEOUT, until};
 /// Clients that ask at the same time.
 const CLIENTS: usize = 200;
 
-/// One nginx that answers with its name, in the foreground, as one process, so
-/// that ending it ends all of it.
+/// An nginx that answers with its name.
 fn nginx(folder: &Folder, name: &str, address: SocketAddr) -> Peer {
-    let place = folder.file(name);
-    std::fs::create_dir_all(&place).unwrap();
-    let place = place.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {place}/{kind}; "))
-        .concat();
-    let config = format!(
-        "daemon off; master_process off; pid {place}/pid; error_log {place}/error.log;\n\
-         events {{ worker_connections 4096; }}\n\
-         http {{ access_log off; {temporary}\n\
-         server {{ listen {address} backlog=4096; location / {{ return 200 \"{name}\\n\"; }} }} }}\n"
+    let server = format!(
+        "server {{ listen {address} backlog=4096; location / {{ return 200 \"{name}\\n\"; }} }}"
     );
-    let file = folder.write(&format!("{name}.conf"), config);
-    Peer::start("nginx", &["-c", text(&file), "-g", ""], address)
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
+    Peer::nginx(folder, name, &server, address)
 }
 
 /// What `ask` says of an end in order without a byte of an answer.

@@ -82,19 +82,11 @@ fn page_works(page: &Page, proxy: SocketAddr) {
 #[ignore = "needs nginx"]
 fn it_works_behind_nginx() {
     let (page, folder, proxy) = (Page::open(), Folder::new(), free_address());
-    let place = text(folder.path());
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {place}/{kind}; "))
-        .concat();
-    let config = format!(
-        "daemon off; master_process off; pid {place}/pid; error_log {place}/error.log;\n\
-         events {{ }}\n\
-         http {{ access_log off; {temporary}\n\
-         server {{ listen {proxy};\n{} }} }}\n",
+    let servers = format!(
+        "server {{ listen {proxy};\n{} }}",
         from_manual("nginx", page.address)
     );
-    let file = folder.write("nginx.conf", config);
-    let _nginx = Peer::start("nginx", &["-c", text(&file), "-g", ""], proxy);
+    let _nginx = Peer::nginx(&folder, "nginx", &servers, proxy);
     page_works(&page, proxy);
 }
 

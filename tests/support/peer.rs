@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
+use super::txlb::{Folder, text};
 use super::until;
 
 /// A program that is ended with the test.
@@ -25,6 +26,24 @@ impl Peer {
         let peer = Peer(child.unwrap_or_else(|error| panic!("{program}: {error}")));
         until(&program, || TcpStream::connect(address).is_ok());
         peer
+    }
+
+    /// One nginx with these servers, in the foreground, as one process, so that ending it ends all
+    /// of it. Its files are in a folder of this name.
+    pub(crate) fn nginx(folder: &Folder, name: &str, servers: &str, address: SocketAddr) -> Peer {
+        let place = folder.file(name);
+        std::fs::create_dir_all(&place).unwrap();
+        let place = text(&place);
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {place}/{kind}; "))
+            .concat();
+        let config = format!(
+            "daemon off; master_process off; pid {place}/pid; error_log {place}/error.log;\n\
+             events {{ worker_connections 4096; }}\n\
+             http {{ access_log off; {temporary}\n{servers} }}\n"
+        );
+        let file = folder.write(&format!("{name}.conf"), config);
+        Peer::start("nginx", &["-c", text(&file), "-g", ""], address)
     }
 
     /// Lets it finish what it is doing.
