@@ -301,16 +301,28 @@ fn every_limit_is_given() {
 #[test]
 fn the_examples_are_read_without_a_warning() {
     let blocks = PAGE.split(".Bd -literal -offset indent\n").skip(1);
-    let examples: Vec<_> = blocks
+    let blocks: Vec<_> = blocks
         .map(|block| block.split(".Ed").next().unwrap())
-        .filter(|block| block.starts_with("<config>") || block.starts_with("<pdconfig>"))
         .collect();
-    assert_eq!(examples.len(), 4);
-    for example in examples {
-        // The page's backslash, and a whole hash, which is too long to read.
+    let read = |example: &str| {
+        // The page's backslash, its lines that go on in the next, and a whole hash, which is too
+        // long to read.
         let hash = format!("$6$salt${}", "a".repeat(86));
-        let example = example.replace("\\e", "\\").replace("$6$...", &hash);
+        let example = example.replace("\\\n", "").replace("\\e", "\\");
+        let example = example.replace("$6$...", &hash);
         let reading = txlb::config::read(example.as_bytes()).unwrap();
         assert_eq!(reading.warnings, []);
+    };
+    let of = |start| blocks.iter().filter(move |block| block.starts_with(start));
+    assert_eq!(of("<config>").chain(of("<pdconfig>")).count(), 4);
+    of("<config>")
+        .chain(of("<pdconfig>"))
+        .for_each(|it| read(it));
+    assert_eq!(of("<check ").count(), 8);
+    for check in of("<check ") {
+        read(&format!(
+            "<config><service name=\"a\"><listen ip=\"*:1\"/><group enable=\"true\">{check}\
+             <host ip=\"10.0.0.1:1\"/></group></service></config>"
+        ));
     }
 }

@@ -1,4 +1,5 @@
-//! txlb and other people's programs: nginx, Redis, curl, OpenSSH, Twisted, a browser and others.
+//! txlb and other people's programs: nginx, Redis, PostgreSQL, curl, OpenSSH, Twisted, a browser
+//! and others.
 //!
 //! They are Debian's or from PyPI, so these tests are ignored unless asked for: `.ci/run` installs
 //! what they need and runs them. `cargo test --test peers -- --ignored ssh::` runs one module.
@@ -8,6 +9,7 @@
 mod support;
 
 mod browser;
+mod checks;
 mod curl;
 mod faults;
 mod programs;
