@@ -37,6 +37,9 @@ _txlb_keys() {
         enableGroup) echo 'service= group= force=' ;;
         setGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
+        addCheck) echo 'service= group= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log= before=' ;;
+        setCheck) echo 'service= group= check= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log=' ;;
+        delCheck) echo 'service= group= check=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
         setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= before=' ;;
@@ -57,7 +60,7 @@ _txlb_keys() {
         ready) echo 'service=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
     esac
 }
 
@@ -69,7 +72,8 @@ _txlb_values() {
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.whenFailed | setGroup.whenFailed) echo 'keep end' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | delGroup.force | enableGroup.force | setGroup.failOpen | endSessions.force | saveConfig.force | reload.force) echo 'true false' ;;
+        addCheck.type | setCheck.type) echo 'tcp send http agent' ;;
+        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | delGroup.force | enableGroup.force | setGroup.failOpen | addCheck.log | setCheck.log | endSessions.force | saveConfig.force | reload.force) echo 'true false' ;;
         newGroup.initial | setGroup.initial) echo 'up down' ;;
         addHost.state) echo 'up drain down' ;;
     esac
@@ -112,7 +116,7 @@ _txlb_ctl() {
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
     elif [[ $cur == *=* ]]; then
         key=${cur%%=*}
         _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"

@@ -32,6 +32,12 @@ function __txlb_keys
             echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before='
         case changeScheduler
             echo 'service= group= scheduler= stickyPrefix= before='
+        case addCheck
+            echo 'service= group= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log= before='
+        case setCheck
+            echo 'service= group= check= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log='
+        case delCheck
+            echo 'service= group= check='
         case newService
             echo 'service= listen= before='
         case delService
@@ -73,7 +79,7 @@ function __txlb_keys
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
     end
 end
 
@@ -90,7 +96,9 @@ function __txlb_values
             echo 'keep end'
         case newGroup.scheduler setGroup.scheduler changeScheduler.scheduler
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
-        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen delGroup.force enableGroup.force setGroup.failOpen endSessions.force saveConfig.force reload.force
+        case addCheck.type setCheck.type
+            echo 'tcp send http agent'
+        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen delGroup.force enableGroup.force setGroup.failOpen addCheck.log setCheck.log endSessions.force saveConfig.force reload.force
             echo 'true false'
         case newGroup.initial setGroup.initial
             echo 'up down'
@@ -187,6 +195,9 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delGroup -d 
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a enableGroup -d 'give new sessions to this group'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setGroup -d 'change a group\'s attributes or place'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a changeScheduler -d 'change how a group picks hosts, and where it stands'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addCheck -d 'check the hosts of a group, before or after its other checks'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setCheck -d 'change a check of a group'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delCheck -d 'remove a check from a group; the numbers of those after it go down by one'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a newService -d 'add a service with the empty, enabled group main'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delService -d 'remove a service with all its groups; its sessions live on'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setService -d 'change a service\'s timeouts or place'

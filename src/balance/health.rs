@@ -33,6 +33,8 @@ pub enum Failure {
     Circular,
     /// It accepted so many sessions in a row, and ended or reset each before its first byte.
     EndedEarly(u32),
+    /// It did not pass a check: what was expected, and what came instead.
+    Check(String),
     /// Another error; the system's text.
     Other(String),
 }
@@ -52,7 +54,7 @@ impl fmt::Display for Failure {
                 "accepted {} in a row and ended each before its first byte",
                 plural(*row as usize, "session")
             ),
-            Failure::Other(reason) => f.write_str(reason),
+            Failure::Check(reason) | Failure::Other(reason) => f.write_str(reason),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Snapshot of a host for status and pages.
 
 use super::HostId;
+use super::agent::Agent;
 use super::health::{Failure, Health};
 use super::host::Host;
 use super::slow_start::SlowStart;
@@ -49,6 +50,8 @@ pub struct HostStatus<'a> {
     pub failures: u64,
     /// Why and when it failed last, whatever its health is now; the time as `since_ms`.
     pub last_failure: Option<&'a (Failure, u64)>,
+    /// What its agent says; `None` if it has none, or that has said nothing.
+    pub agent: Option<&'a Agent>,
     /// When its last session ended since it was drained or set down; the time as `since_ms`.
     pub emptied_ms: Option<u64>,
 }

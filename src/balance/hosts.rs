@@ -191,6 +191,7 @@ impl Hosts {
         if let Some(member) = self.get_mut(id) {
             let returns = member.position.is_none();
             if returns {
+                member.forget_agent(now_ms);
                 member.reset_health(now_ms);
             }
             if member.configure(host, now_ms) || returns {

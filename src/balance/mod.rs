@@ -4,6 +4,7 @@
 //! Pure: no socket, thread, clock or randomness of its own. Time and random numbers are
 //! arguments. Workers (`relay`) report connects, recovery (`control`) reports probes.
 
+mod agent;
 mod early_ends;
 mod health;
 mod host;
@@ -16,11 +17,13 @@ mod slow_start;
 mod stats;
 mod sticky;
 
+pub use agent::{Agent, AgentReport, Wanted};
 pub use early_ends::HostEnd;
 pub use health::{Failure, Health, HealthChange};
 pub use host::{Host, Member};
 pub use host_status::HostStatus;
 pub use hosts::Hosts;
+pub(crate) use pool::CheckedHost;
 pub use pool::{HostPool, OpenHost, Picked};
 pub use random::Random;
 pub use schedulers::Schedulers;

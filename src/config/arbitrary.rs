@@ -6,15 +6,15 @@
 use std::time::Duration;
 
 use super::attributes::{
-    CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LOGGING, SERVICE, SSH,
-    USER, WEB,
+    CHECK, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LOGGING,
+    SERVICE, SSH, USER, WEB,
 };
 use super::value::{Value, seconds_text};
 use super::verb::table::{Kind, command, commands};
 use super::verb::{Command, Verb, options};
 use super::{
-    Access, Admin, Config, Control, CustomNames, Group, Host, ListenAddress, Logging, Manager,
-    Scheduler, Service, Ssh, User, ValueKind, Web,
+    Access, Admin, Check, CheckKind, CheckValue, Config, Control, CustomNames, Group, Host,
+    ListenAddress, Logging, Manager, Scheduler, Service, Ssh, User, ValueKind, Web,
 };
 
 /// A generator seeded by the test (xorshift64*, Vigna 2016).
@@ -171,10 +171,28 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::Path | ValueKind::SocketPath => path(random),
         ValueKind::Mode => pick(random, &["0660", "0666", "0600", "0000"]),
         ValueKind::HostNames => pick(random, &["a.b ::1", "localhost"]),
+        ValueKind::Check(of) => value_of_check(random, of),
         ValueKind::OptionName => random.pick(options()).path.clone(),
         ValueKind::OptionValue => String::new(),
         ValueKind::Command => random.pick(commands()).name.to_owned(),
     }
+}
+
+fn value_of_check(random: &mut Random, kind: CheckValue) -> String {
+    let words: &[&str] = match kind {
+        CheckValue::Kind => &["tcp", "send", "http", "agent"],
+        CheckValue::Time => &["0.01", "1", "2.5", "86400"],
+        CheckValue::OptionalTime => &["", "0.5", "10"],
+        CheckValue::Count => &["1", "2", "1000"],
+        CheckValue::Port => &["", "1", "8008", "65535"],
+        CheckValue::Ip => &["", "10.0.0.9", "::1"],
+        CheckValue::Bytes => &["", "PING\\r\\n", "\\x00<&>\"'\\\\", " a  b "],
+        CheckValue::Path => &["/", "/a?b=<c>&d='e'", "/%20"],
+        CheckValue::Status => &["200", "200-399", "100-199 503"],
+        CheckValue::HostHeader => &["", "a.example", "[::1]:80"],
+        CheckValue::Number => &["1", "2", "3"],
+    };
+    (*random.pick(words)).to_owned()
 }
 
 /// `it` with other values of some attributes; its name stays.
@@ -190,6 +208,47 @@ pub(super) fn vary<T>(random: &mut Random, table: &ElementTable<T>, mut it: T) -
     it
 }
 
+/// A random check that makes sense.
+fn check(random: &mut Random) -> Check {
+    loop {
+        let mut check = vary(random, &CHECK, Check::default());
+        // What its type does not have is a mistake.
+        let new = Check::default();
+        if !matches!(check.kind, CheckKind::Send | CheckKind::Agent) {
+            check.send = new.send;
+        }
+        if check.kind != CheckKind::Send {
+            check.expect = new.expect;
+        }
+        if check.kind != CheckKind::Http {
+            (check.path, check.status, check.hostname) = (new.path, new.status, new.hostname);
+        }
+        if check.mistake().is_none() {
+            return check;
+        }
+    }
+}
+
+/// Some checks, often alike.
+fn checks(random: &mut Random) -> Vec<Check> {
+    match random.below(3) {
+        0 => (0..random.below(4)).map(|_| check(random)).collect(),
+        1 => vec![Check::default(); random.below(3)],
+        _ => Vec::new(),
+    }
+}
+
+fn change_checks(random: &mut Random, checks: &mut Vec<Check>) {
+    checks.retain(|_| random.below(4) > 0);
+    if random.below(3) == 0 {
+        checks.insert(random.below(checks.len() + 1), check(random));
+    }
+    if random.below(3) == 0 {
+        shuffle(random, checks);
+    }
+    checks.truncate(Check::MOST_OF_A_GROUP);
+}
+
 pub(super) fn group(random: &mut Random, name: String) -> Group {
     let count = random.below(4);
     let hosts = names(random, count).into_iter().map(|name| Host {
@@ -201,6 +260,7 @@ pub(super) fn group(random: &mut Random, name: String) -> Group {
     let hosts = hosts.collect();
     Group {
         name,
+        checks: checks(random),
         hosts,
         ..vary(random, &GROUP, Group::default())
     }
@@ -361,6 +421,7 @@ fn change_group(random: &mut Random, target: &mut Group) {
     if random.below(3) == 0 {
         *target = vary(random, &GROUP, target.clone());
     }
+    change_checks(random, &mut target.checks);
     target.hosts = mix(
         random,
         &target.hosts,

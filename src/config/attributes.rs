@@ -3,9 +3,11 @@
 //! Reading, printing, saving, `setOption`, the keys of verbs, `diff`, completion and the RELAX NG
 //! schema follow from it.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::check::{ByteString, Check, CheckKind, CheckValue, StatusRanges};
 use super::error::Error;
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
@@ -190,6 +192,57 @@ const HOST_NAMES: Codec<Vec<String>> = Codec {
     text: |names| Some(names.join(" ")).filter(|names| !names.is_empty()),
 };
 
+const CHECK_KIND: Codec<CheckKind> = Codec {
+    kind: ValueKind::Check(CheckValue::Kind),
+    parse: |value, _| value.check_kind(),
+    text: |kind| Some(kind.as_str().to_owned()),
+};
+const CHECK_TIME_SPAN: Codec<Duration> = Codec {
+    kind: ValueKind::Check(CheckValue::Time),
+    parse: |value, _| value.check_time(),
+    text: |time| Some(seconds_text(Some(*time))),
+};
+const OPTIONAL_TIME_SPAN: Codec<Option<Duration>> = Codec {
+    kind: ValueKind::Check(CheckValue::OptionalTime),
+    parse: |value, _| value.or_empty(Value::check_time),
+    text: |time| time.map(|time| seconds_text(Some(time))),
+};
+const IN_A_ROW: Codec<u16> = Codec {
+    kind: ValueKind::Check(CheckValue::Count),
+    parse: |value, _| value.in_a_row(),
+    text: |count| Some(count.to_string()),
+};
+const CHECK_PORT: Codec<Option<u16>> = Codec {
+    kind: ValueKind::Check(CheckValue::Port),
+    parse: |value, _| value.or_empty(Value::check_port),
+    text: |port| port.map(|port| port.to_string()),
+};
+const CHECK_IP: Codec<Option<IpAddr>> = Codec {
+    kind: ValueKind::Check(CheckValue::Ip),
+    parse: |value, _| value.or_empty(Value::check_ip),
+    text: |ip| ip.map(|ip| ip.to_string()),
+};
+const BYTES: Codec<ByteString> = Codec {
+    kind: ValueKind::Check(CheckValue::Bytes),
+    parse: |value, _| value.byte_string(),
+    text: |bytes| Some(bytes.to_string()),
+};
+const URL_PATH: Codec<String> = Codec {
+    kind: ValueKind::Check(CheckValue::Path),
+    parse: |value, _| value.url_path(),
+    text: |path| Some(path.clone()),
+};
+const STATUS: Codec<StatusRanges> = Codec {
+    kind: ValueKind::Check(CheckValue::Status),
+    parse: |value, _| value.status_ranges(),
+    text: |ranges| Some(ranges.to_string()),
+};
+const HOST_HEADER: Codec<String> = Codec {
+    kind: ValueKind::Check(CheckValue::HostHeader),
+    parse: |value, _| value.host_header(),
+    text: |name| Some(name.clone()),
+};
+
 /// An attribute that is a field of its model: name, kind of value, field, presence, verbs, help.
 macro_rules! attribute {
     ($name:literal => $codec:ident $($field:ident).+, $presence:ident, $verbs:ident, $help:literal) => {
@@ -290,6 +343,36 @@ pub(super) static HOST: ElementTable<Host> = ElementTable {
         attribute!("state" => STATE state, Optional, Add, "what is wanted of it"),
         attribute!("backup" => FLAG backup, Optional, AddAndSet,
             "whether it gets sessions only while no other host can"),
+    ],
+};
+
+pub(super) static CHECK: ElementTable<Check> = ElementTable {
+    name: "check",
+    new: Check::default,
+    attributes: &[
+        attribute!("type" => CHECK_KIND kind, Required, AddAndSet, "what the check does"),
+        attribute!("interval" => CHECK_TIME_SPAN interval, Optional, AddAndSet,
+            "time from one check of a host to the next"),
+        attribute!("downInterval" => OPTIONAL_TIME_SPAN down_interval, Optional, AddAndSet,
+            "the same for a host that has failed; empty is as interval"),
+        attribute!("timeout" => CHECK_TIME_SPAN timeout, Optional, AddAndSet,
+            "how long a check may take"),
+        attribute!("rise" => IN_A_ROW rise, Optional, AddAndSet,
+            "passes in a row that make a failed host healthy"),
+        attribute!("fall" => IN_A_ROW fall, Optional, AddAndSet,
+            "failures in a row that make a host failed"),
+        attribute!("port" => CHECK_PORT port, Optional, AddAndSet,
+            "port to connect to; empty is the host's"),
+        attribute!("ip" => CHECK_IP ip, Optional, AddAndSet,
+            "address to connect to; empty is the host's"),
+        attribute!("send" => BYTES send, Optional, AddAndSet, "bytes to send"),
+        attribute!("expect" => BYTES expect, Optional, AddAndSet, "bytes that the answer must have"),
+        attribute!("path" => URL_PATH path, Optional, AddAndSet, "path of the HTTP request"),
+        attribute!("status" => STATUS status, Optional, AddAndSet, "HTTP status codes that pass"),
+        attribute!("hostname" => HOST_HEADER hostname, Optional, AddAndSet,
+            "Host header of the HTTP request; empty is the address"),
+        attribute!("log" => FLAG log, Optional, AddAndSet,
+            "whether each result that differs from the one before is logged"),
     ],
 };
 

@@ -4,8 +4,8 @@
 
 use std::fmt;
 
-use super::AddressError;
 use super::redact::{Quoted, Shown};
+use super::{AddressError, Check, CheckError};
 
 /// The byte order mark that some editors put in front of UTF-8.
 pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -277,6 +277,8 @@ pub enum ErrorKind {
         /// The user.
         user: String,
     },
+    /// A check that makes no sense as a whole.
+    Check(CheckError),
 }
 
 /// A limit on a file.
@@ -293,6 +295,8 @@ pub enum Limit {
     Attributes,
     /// Declarations of XML namespaces, which nothing here needs.
     Namespaces,
+    /// Checks of one group.
+    Checks,
 }
 
 impl Limit {
@@ -303,6 +307,7 @@ impl Limit {
             Limit::Levels => 100,
             Limit::Nodes => 100_000,
             Limit::Attributes | Limit::Namespaces => 64,
+            Limit::Checks => Check::MOST_OF_A_GROUP,
         }
     }
 }
@@ -316,6 +321,7 @@ impl fmt::Display for Limit {
             Limit::Nodes => write!(f, "more than {max} elements, texts and comments"),
             Limit::Attributes => write!(f, "more than {max} attributes on one element"),
             Limit::Namespaces => write!(f, "more than {max} namespace declarations"),
+            Limit::Checks => write!(f, "more than {max} checks in one group"),
         }
     }
 }
@@ -332,6 +338,7 @@ impl fmt::Display for ErrorKind {
                 "the file is not UTF-8: convert it with 'iconv -f {encoding} -t UTF-8 FILE > NEW'"
             ),
             ErrorKind::TooMuch(limit) => limit.fmt(f),
+            ErrorKind::Check(error) => error.fmt(f),
             ErrorKind::InternalSubset => f.write_str(
                 "a DOCTYPE with declarations of its own is not read: remove its [...] part",
             ),

@@ -7,6 +7,7 @@ mod address;
 #[cfg(test)]
 pub(crate) mod arbitrary;
 mod attributes;
+mod check;
 pub(crate) mod credentials;
 mod edit;
 mod error;
@@ -24,6 +25,8 @@ mod value;
 pub mod verb;
 
 pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
+pub(crate) use check::write_byte;
+pub use check::{ByteString, Check, CheckError, CheckKind, CheckValue, Misspelt, StatusRanges};
 pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Errors, Limit, Position};
@@ -184,6 +187,8 @@ pub struct Group {
     pub fail_open: bool,
     /// What becomes of the sessions of a host that has failed.
     pub when_failed: WhenFailed,
+    /// How its hosts are checked, in the file's order: all must hold. May be empty.
+    pub checks: Vec<Check>,
     /// In the file's order; may be empty.
     pub hosts: Vec<Host>,
 }
@@ -249,6 +254,7 @@ impl Default for Group {
             initial: Initial::Up,
             fail_open: true,
             when_failed: WhenFailed::Keep,
+            checks: Vec::new(),
             hosts: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use super::attributes::{
-    CHECK_TIME, CLIENT, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST,
+    CHECK, CHECK_TIME, CLIENT, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST,
     HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_WEB, Presence, SERVICE, SSH, USER, WEB,
 };
 use super::value::{NO_ADDRESS, ValueKind};
@@ -166,12 +166,14 @@ static SCHEMA: LazyLock<Vec<ElementSchema>> = LazyLock::new(|| {
             .schema(
                 const {
                     &[
+                        child("check", Occurs::AnyNumber),
                         child("host", Occurs::AnyNumber),
                         child("client", Occurs::AnyNumber),
                     ]
                 },
             )
             .with(enable),
+        CHECK.schema(&[]),
         HOST.schema(&[]),
         CLIENT.schema(&[]),
         without_attributes(ENABLE, &[]).with(enabled_group),

@@ -6,8 +6,8 @@
 use std::fmt::{self, Write as _};
 
 use super::attributes::{
-    CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LISTENER,
-    LOGGING, Presence, SERVICE, SSH, USER, WEB,
+    CHECK, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
+    LISTENER, LOGGING, Presence, SERVICE, SSH, USER, WEB,
 };
 use super::redact::PASSWORD_MASK;
 use super::{Admin, Config, Group, Manager, Service, User};
@@ -189,8 +189,9 @@ pub(super) fn service(service: &Service) -> XmlElement {
 
 /// A group; `enable` is whether it has `enable="true"` itself.
 pub(super) fn group(group: &Group, enable: bool) -> XmlElement {
+    let checks = group.checks.iter().map(|it| CHECK.write(it));
     let hosts = group.hosts.iter().map(|it| HOST.write(it));
-    let mut element = GROUP.write(group).with(hosts.collect());
+    let mut element = GROUP.write(group).with(checks.chain(hosts).collect());
     element.attributes.push(XmlAttribute {
         name: ENABLE,
         value: Some(enable.to_string()),

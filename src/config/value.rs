@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::address::is_host_name;
+use super::check::CheckValue;
 use super::credentials;
 use super::error::{Error, ErrorKind, Position, nearest};
 use super::redact::Quoted;
@@ -79,6 +80,8 @@ pub enum ValueKind {
     Mode,
     /// Host names without ports.
     HostNames,
+    /// A value of a check.
+    Check(CheckValue),
     /// The name of an option.
     OptionName,
     /// The value of an option.
@@ -121,6 +124,7 @@ impl ValueKind {
             ValueKind::Path | ValueKind::SocketPath => path_text(&value.path()?),
             ValueKind::Mode => mode_text(value.mode()?),
             ValueKind::HostNames => value.host_names()?.join(" "),
+            ValueKind::Check(of) => of.canonical(value)?,
             // What these name is looked up by their verbs.
             ValueKind::OptionName | ValueKind::OptionValue | ValueKind::Command => {
                 value.text.to_owned()

@@ -131,6 +131,10 @@ impl DataPlane {
         self.configure_enabled_groups(renames, &names);
         self.publish_plan();
         self.configure_other_groups(renames, &names);
+        self.recovery.watch(Watched {
+            groups: self.running.watched_groups(&self.config),
+            manager: self.config.manager,
+        });
         prepared.commit();
         Ok(prepared)
     }
@@ -265,14 +269,10 @@ impl DataPlane {
             .set_groups(groups, names, || self.resolver.resolutions());
     }
 
-    /// Tells recovery and the search for routing loops what is in force, and sends the plan to every
+    /// Tells the search for routing loops what is in force, and sends the plan to every
     /// worker. Waits until each serves it and has closed the listeners that are not in it.
     fn publish_plan(&self) {
         self.resolutions.set_services(self.own_services());
-        self.recovery.watch(Watched {
-            groups: self.running.watched_groups(&self.config),
-            manager: self.config.manager,
-        });
         let plan = Arc::new(self.running.plan(&self.config, &self.wanted));
         let mut answers = Vec::new();
         for worker in &self.workers {

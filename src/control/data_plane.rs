@@ -210,7 +210,7 @@ impl DataPlane {
     }
 
     /// Has the workers end these sessions, unless their hosts serve again.
-    pub(super) fn end_sessions(&self, sessions: Vec<FoundSession>) {
+    pub(super) fn end_sessions(&self, sessions: &[FoundSession]) {
         for (number, worker) in self.workers.iter().enumerate() {
             let own = sessions.iter().filter(|it| it.worker() == number);
             let own: Vec<FoundSession> = own.copied().collect();

@@ -361,7 +361,7 @@ impl ServiceEnding {
             found.retain(|it| it.host.and_then(|host| causes.cause(host)) == Some(it.cause));
             keep_longest_silent(&mut found, self.rate.allowed(now_ms));
             self.rate.count(found.len(), now_ms);
-            data_plane.end_sessions(found);
+            data_plane.end_sessions(&found);
         }
         let most = self.rate.allowed(now_ms);
         if !causes.is_empty() && most > 0 && !self.search.is_under_way() {
@@ -435,7 +435,7 @@ impl Campaign {
             }
         };
         self.rate.count(ends.len(), now_ms);
-        data_plane.end_sessions(ends);
+        data_plane.end_sessions(&ends);
         goes_on
     }
 }

@@ -362,6 +362,8 @@ mod tests {
                 "id" => " id=1".to_owned(),
                 "scheduler" => " scheduler=p2c".to_owned(),
                 "access" => " access=full".to_owned(),
+                "type" => " type=tcp".to_owned(),
+                "check" => " check=1".to_owned(),
                 "name" if command.name == "setOption" => " name=logging.file".to_owned(),
                 name => format!(" {name}=x"),
             });

@@ -3,6 +3,7 @@
 
 mod apply;
 mod changes;
+mod check_schedule;
 mod config_file;
 mod controller;
 mod data_plane;

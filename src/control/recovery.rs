@@ -1,7 +1,8 @@
-//! Recovery of failed hosts: a thread that probes hosts at intervals.
+//! Recovery of failed hosts: a thread that probes and checks hosts at intervals.
 //!
 //! hostCheck probes failed hosts, heartbeat the others. If all hosts of an enabled group have
-//! failed, they are probed every second, whatever the configuration says.
+//! failed, they are probed every second, whatever the configuration says. A group with checks of its
+//! own is left to them.
 
 use std::collections::HashSet;
 use std::io;
@@ -10,20 +11,18 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::check_schedule::{CheckSchedule, HostCheck};
 use super::threads::PanicGuard;
-use crate::balance::HostId;
-use crate::config::{Manager, PeriodicTask};
+use crate::balance::{Failure, HostId};
+use crate::config::{Check, Manager, PeriodicTask};
 use crate::relay::{
-    Clock, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
-    probe_timeout_ms,
+    Clock, Dialogue, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
+    Verdict, check_address, check_timeout_ms, probe_timeout_ms,
 };
 use crate::sync::lock;
 
 /// Name of the thread.
 const THREAD: &str = "recovery";
-
-/// Successful connects in a row that make a failed host healthy.
-const CHECK_TRIES: u32 = 4;
 
 /// Interval of probes where all hosts of a group have failed.
 const ALL_FAILED_INTERVAL_MS: u64 = 1000;
@@ -53,6 +52,8 @@ pub(super) struct Recovery {
 #[derive(Default)]
 struct Shared {
     watched: Watched,
+    /// Whether `watched` is new.
+    has_changed: bool,
     stopped: bool,
 }
 
@@ -86,7 +87,9 @@ impl Recovery {
 
     /// Replaces the groups to probe.
     pub(super) fn watch(&self, watched: Watched) {
-        lock(&self.shared).watched = watched;
+        let mut shared = lock(&self.shared);
+        (shared.watched, shared.has_changed) = (watched, true);
+        drop(shared);
         self.wake();
     }
 
@@ -114,6 +117,13 @@ enum Purpose {
     Heartbeat,
 }
 
+/// What a probe is for.
+enum Job {
+    Recovery(ProbeJob),
+    /// A check of the host at this address.
+    Check(HostCheck, SocketAddr),
+}
+
 /// A host to probe, and why.
 struct ProbeJob {
     group: Arc<Group>,
@@ -129,7 +139,8 @@ type ProbeId = (usize, HostId, SocketAddr, ProbePriority);
 /// State of the recovery thread.
 struct RecoveryLoop {
     shared: Arc<Mutex<Shared>>,
-    prober: Prober<ProbeJob>,
+    prober: Prober<Job>,
+    schedule: CheckSchedule,
     clock: Clock,
     under_way: HashSet<ProbeId>,
     check: IntervalTimer,
@@ -138,10 +149,13 @@ struct RecoveryLoop {
 }
 
 impl RecoveryLoop {
-    fn new(shared: Arc<Mutex<Shared>>, prober: Prober<ProbeJob>, clock: Clock) -> RecoveryLoop {
+    fn new(shared: Arc<Mutex<Shared>>, prober: Prober<Job>, clock: Clock) -> RecoveryLoop {
+        // Two balancers that start together check at other times.
+        let seed = clock.wall_ms(0) ^ u64::from(std::process::id()) << 32;
         RecoveryLoop {
             shared,
             prober,
+            schedule: CheckSchedule::new(seed),
             clock,
             under_way: HashSet::new(),
             check: IntervalTimer::default(),
@@ -152,16 +166,16 @@ impl RecoveryLoop {
 
     fn run(&mut self) {
         let clock = self.clock.clone();
-        while let Some(jobs) = self.plan(clock.now_ms()) {
-            for probe in jobs {
-                self.under_way.insert(probe_id(&probe.key, probe.address));
+        while let Some(probes) = self.plan(clock.now_ms()) {
+            for probe in probes {
+                if let Job::Recovery(job) = &probe.key {
+                    self.under_way.insert(probe_id(job, probe.address));
+                }
                 self.prober.begin(probe);
             }
-            match self
-                .prober
-                .wait(Duration::from_millis(ALL_FAILED_INTERVAL_MS / 2), || {
-                    clock.now_ms()
-                }) {
+            self.start_checks(clock.now_ms());
+            let wait = self.longest_wait(clock.now_ms());
+            match self.prober.wait(wait, || clock.now_ms()) {
                 Ok(probed_hosts) => probed_hosts
                     .into_iter()
                     .for_each(|probed| self.apply_result(probed)),
@@ -170,16 +184,28 @@ impl RecoveryLoop {
         }
     }
 
-    /// The probes that are due; `None` when recovery ends.
-    fn plan(&mut self, now_ms: u64) -> Option<Vec<Probe<ProbeJob>>> {
+    fn longest_wait(&self, now_ms: u64) -> Duration {
+        let due_ms = self.schedule.next_due_ms();
+        let until_due_ms = due_ms.map_or(u64::MAX, |due_ms| due_ms.saturating_sub(now_ms));
+        Duration::from_millis(until_due_ms.min(ALL_FAILED_INTERVAL_MS / 2))
+    }
+
+    /// The probes of failed hosts and heartbeats that are due; `None` when recovery ends.
+    fn plan(&mut self, now_ms: u64) -> Option<Vec<Probe<Job>>> {
         let shared = Arc::clone(&self.shared);
-        let shared = lock(&shared);
+        let mut shared = lock(&shared);
+        if std::mem::take(&mut shared.has_changed) {
+            let checks = shared.watched.groups.iter().flat_map(checks_of);
+            self.schedule.set(checks, now_ms);
+        }
         let Watched { groups, manager } = &shared.watched;
         let check = self.check.is_due(Some(manager.host_check), now_ms);
         let heartbeat = self.heartbeat.is_due(Some(manager.heartbeat), now_ms);
         let all_failed_due = self.all_failed_timer.is_due(None, now_ms);
         let mut jobs = Vec::new();
-        for watched in groups {
+        // Checks wake this thread often: no pool is locked then.
+        let is_any_due = check || heartbeat || all_failed_due;
+        for watched in groups.iter().filter(|_| is_any_due) {
             let pool = watched.group.pool();
             let all_failed = watched.enabled && (check || all_failed_due) && pool.all_failed();
             if check || all_failed {
@@ -207,44 +233,69 @@ impl RecoveryLoop {
         hosts: Vec<(HostId, SocketAddr)>,
         purpose: Purpose,
         priority: impl Fn(HostId) -> ProbePriority + 'a,
-    ) -> impl Iterator<Item = Probe<ProbeJob>> + 'a {
-        let probe = move |(host, address)| {
-            let priority = priority(host);
-            let tries = match purpose {
-                Purpose::Check => CHECK_TRIES,
-                Purpose::Heartbeat => 1,
+    ) -> impl Iterator<Item = Probe<Job>> + 'a {
+        let job = move |(host, address)| {
+            let job = ProbeJob {
+                group: Arc::clone(&watched.group),
+                host,
+                purpose,
+                priority: priority(host),
             };
-            let group = Arc::clone(&watched.group);
-            Probe {
-                group: group_address(&group),
-                key: ProbeJob {
-                    group,
-                    host,
-                    purpose,
-                    priority,
-                },
-                priority,
-                address,
-                tries,
-                timeout_ms: probe_timeout_ms(watched.timeouts),
-            }
+            (job, address)
         };
-        let probes = hosts.into_iter().map(probe);
-        probes.filter(|probe| {
-            !self
-                .under_way
-                .contains(&probe_id(&probe.key, probe.address))
+        let jobs = hosts.into_iter().map(job);
+        let jobs = jobs.filter(|(job, address)| !self.under_way.contains(&probe_id(job, *address)));
+        jobs.map(|(job, address)| Probe {
+            group: group_address(&job.group),
+            priority: job.priority,
+            address,
+            timeout_ms: probe_timeout_ms(watched.timeouts),
+            dialogue: None,
+            is_restarted: false,
+            key: Job::Recovery(job),
         })
     }
 
-    fn apply_result(&mut self, probed: ProbeResult<ProbeJob>) {
+    /// Starts the checks that are due.
+    fn start_checks(&mut self, now_ms: u64) {
+        while let Some(check) = self.schedule.take_due(now_ms) {
+            let target = check.group.pool().check_target(check.host);
+            let Some(address) = target.and_then(|target| target.address) else {
+                self.schedule.ended(&check, false, now_ms);
+                continue;
+            };
+            self.prober.begin(Probe {
+                group: group_address(&check.group),
+                priority: ProbePriority::Routine,
+                address: check_address(&check.check, address),
+                timeout_ms: check_timeout_ms(&check.check),
+                dialogue: Some(Dialogue::new(&check.check, address)),
+                is_restarted: false,
+                key: Job::Check(check, address),
+            });
+        }
+    }
+
+    fn apply_result(&mut self, probed: ProbeResult<Job>) {
         let ProbeResult {
-            key: job,
+            key,
             address,
-            result,
+            verdict,
         } = probed;
-        self.under_way.remove(&probe_id(&job, address));
-        let Some(result) = result else { return };
+        match key {
+            Job::Recovery(job) => {
+                self.under_way.remove(&probe_id(&job, address));
+                match verdict {
+                    Some(Verdict::Passed) => self.apply_probe(&job, address, Ok(())),
+                    Some(Verdict::Failed(failure)) => self.apply_probe(&job, address, Err(failure)),
+                    _ => {}
+                }
+            }
+            Job::Check(check, address) => self.apply_check(&check, address, verdict),
+        }
+    }
+
+    fn apply_probe(&self, job: &ProbeJob, address: SocketAddr, result: Result<(), Failure>) {
         let ProbeJob {
             group,
             host,
@@ -255,15 +306,73 @@ impl RecoveryLoop {
         let (change, name) = {
             let mut pool = group.pool();
             let change = match purpose {
-                Purpose::Check => pool.health_checked(host, address, result, now_ms),
-                Purpose::Heartbeat => pool.heartbeat_checked(host, address, result, now_ms),
+                Purpose::Check => pool.health_checked(*host, address, result, now_ms),
+                Purpose::Heartbeat => pool.heartbeat_checked(*host, address, result, now_ms),
             };
-            (change, pool.host_name(host))
+            (change, pool.host_name(*host))
         };
         if let (Some(change), Some(name)) = (change, name) {
-            group.log_health_change(host, &name, &change, now_ms);
+            group.log_health_change(*host, &name, &change, now_ms);
         }
     }
+
+    /// Applies the verdict of a check of the host at `address`.
+    fn apply_check(&mut self, check: &HostCheck, address: SocketAddr, verdict: Option<Verdict>) {
+        let now_ms = self.clock.now_ms();
+        let text = verdict.as_ref().map(Verdict::to_string);
+        let at = (check.host, address);
+        let (in_force, change, name, has_failed) = {
+            let mut pool = check.group.pool();
+            let mut checked = |result| pool.check_ended(at, &check.check, result, now_ms);
+            let (in_force, change) = match verdict {
+                Some(Verdict::Passed) => (None, checked(Ok(()))),
+                Some(Verdict::Failed(failure)) => (None, checked(Err(failure))),
+                Some(Verdict::Report(report)) => pool.agent_said(at, &check.check, &report, now_ms),
+                Some(Verdict::NoReport(_)) | None => (None, None),
+            };
+            let target = pool.check_target(check.host);
+            let has_failed = target.is_some_and(|target| target.has_failed);
+            let name = target.and_then(|_| pool.host_name(check.host.id));
+            (in_force, change, name, has_failed)
+        };
+        self.schedule.ended(check, has_failed, now_ms);
+        let Some(name) = name else { return };
+        if let Some(text) = text.filter(|text| self.schedule.is_news(check, text)) {
+            check.group.log_check(&name, check.check.kind, &text);
+        }
+        if let Some(in_force) = in_force {
+            check
+                .group
+                .log_agent(check.host.id, &name, &in_force, now_ms);
+        }
+        if let Some(change) = change {
+            check
+                .group
+                .log_health_change(check.host.id, &name, &change, now_ms);
+        }
+    }
+}
+
+/// The checks of all hosts of a group.
+fn checks_of(watched: &WatchedGroup) -> Vec<HostCheck> {
+    let pool = watched.group.pool();
+    if pool.checks().is_empty() {
+        return Vec::new();
+    }
+    let hosts = pool.checked_hosts();
+    let checks = pool.checks().iter();
+    let of_hosts = |check: &Arc<Check>| {
+        let (group, check) = (Arc::clone(&watched.group), Arc::clone(check));
+        let hosts = hosts.iter();
+        hosts
+            .map(move |host| HostCheck {
+                group: Arc::clone(&group),
+                host: *host,
+                check: Arc::clone(&check),
+            })
+            .collect::<Vec<_>>()
+    };
+    checks.flat_map(of_hosts).collect()
 }
 
 /// A job holds its group, so the group's address in memory is not reused.
@@ -321,7 +430,10 @@ mod tests {
         let mut planned = |now_ms| {
             let probes = recovery.plan(now_ms).unwrap();
             for probe in &probes {
-                let probe_id = probe_id(&probe.key, probe.address);
+                let Job::Recovery(job) = &probe.key else {
+                    continue;
+                };
+                let probe_id = probe_id(job, probe.address);
                 assert!(recovery.under_way.insert(probe_id), "twice at a time");
             }
             let urgencies = probes.iter().map(|probe| probe.priority);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::client_lookup::{ClientEntry, ClientTable};
 use super::failure::{
     CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error,
+    is_unsupported, retry_interrupted,
 };
 use super::handoff::{Admission, PendingConnection};
 use super::plan::Group;
@@ -252,6 +253,7 @@ impl<T: Transport> Connection<T> {
     }
 
     fn shutdown_write(&mut self, direction: Direction, now_ms: u64) {
+        self.report_host(now_ms); // Before the client can come again.
         match self.transport.shutdown_write(direction.sink()) {
             Ok(()) => self.session.handle_shutdown(direction, now_ms),
             // It says only that the socket is broken.
@@ -267,13 +269,13 @@ impl<T: Transport> Connection<T> {
             ErrorKind::Interrupted => {}
             _ => self
                 .session
-                .handle_read_failed(direction, how_it_broke(error), now_ms),
+                .handle_read_failed(direction, Break::of(error), now_ms),
         }
     }
 
     fn handle_write_error(&mut self, direction: Direction, error: &io::Error, now_ms: u64) {
         self.session
-            .handle_broken(direction.sink(), how_it_broke(error), now_ms);
+            .handle_broken(direction.sink(), Break::of(error), now_ms);
     }
 
     /// The reason to close, once the error is read by which a side broke: a peer that TCP has
@@ -282,7 +284,7 @@ impl<T: Transport> Connection<T> {
     fn read_break(&mut self, reason: EndReason) -> EndReason {
         let side = self.session.unknown_break();
         let error = side.and_then(|side| self.transport.take_error(side));
-        match (side, error.as_ref().map(how_it_broke)) {
+        match (side, error.as_ref().map(Break::of)) {
             (Some(side), Some(Break::Silent)) => EndReason::silence_of(side),
             _ => reason,
         }
@@ -453,41 +455,14 @@ impl<T: Transport> Connection<T> {
         if let Some(picked) = &self.picked {
             let (id, client) = (picked.id, self.client_address.ip());
             let mut pool = self.group.pool();
-            let change = (!self.host_ended).then(|| {
-                let end = self.session.host_end(now_ms);
-                pool.host_ended(id, picked.address, end, now_ms)
-            });
+            let end = self.session.host_end(now_ms);
+            let change =
+                (!self.host_ended).then(|| pool.host_ended(id, picked.address, end, now_ms));
             pool.session_ended(id, client, now_ms);
             let emptied = pool.take_emptied();
             drop(pool);
-            self.group.log_emptied(emptied);
             self.log_health_change(picked, change.flatten(), now_ms);
-        }
-    }
-}
-
-/// How a connection broke, by the error of a system call.
-fn how_it_broke(error: &io::Error) -> Break {
-    match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            Break::Silent
-        }
-        _ => Break::Reset,
-    }
-}
-
-fn is_unsupported(error: &io::Error) -> bool {
-    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
-}
-
-/// Writes once, and again after EINTR. A full socket takes 0 bytes.
-fn retry_interrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
-    loop {
-        match write() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result,
+            self.group.log_emptied(emptied);
         }
     }
 }

@@ -150,6 +150,23 @@ pub(crate) fn classify_connect_error(error: &io::Error) -> ConnectError {
     })
 }
 
+/// Whether splice(2) does not work here.
+pub(crate) fn is_unsupported(error: &io::Error) -> bool {
+    use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported)
+}
+
+/// Writes once, and again after EINTR. A full socket takes 0 bytes.
+pub(crate) fn retry_interrupted(mut write: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match write() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

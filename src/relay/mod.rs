@@ -3,6 +3,7 @@
 //! Only this module uses mio. It reads no file and knows no operator: the controller sends each
 //! worker a `Plan` through its mailbox.
 
+mod check;
 mod client_lookup;
 mod clock;
 mod connection;
@@ -29,6 +30,7 @@ mod tcp_transport;
 mod timer_wheel;
 mod worker;
 
+pub(crate) use check::{Dialogue, Verdict, check_address, check_timeout_ms};
 pub use client_lookup::ClientLookup;
 pub use clock::Clock;
 pub(crate) use end_rate::{EndRate, INTERVAL_MS};

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::events::health_log::HealthLog;
+use super::events::health_log::{self, HealthLog};
 use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
 use crate::balance::{HealthChange, Host, HostId, HostPool};
+use crate::config::CheckKind;
 use crate::os::listen::BindAddress;
 use crate::sync::lock;
 
@@ -80,12 +81,28 @@ impl Group {
         change: &HealthChange,
         now_ms: u64,
     ) {
-        let host = HostName {
+        let host = self.full_name(host);
+        self.health_log.log_change(id, host, change, now_ms);
+    }
+
+    /// Logs and records what the agent of a host has in force. Not under the pool's lock.
+    pub(crate) fn log_agent(&self, id: HostId, host: &str, in_force: &str, now_ms: u64) {
+        let host = self.full_name(host);
+        self.health_log.log_agent(id, &host, in_force, now_ms);
+    }
+
+    /// Logs the result of a check.
+    pub(crate) fn log_check(&self, host: &str, kind: CheckKind, result: &str) {
+        health_log::log_check(&self.full_name(host), kind, result);
+    }
+
+    /// The full name of a host.
+    fn full_name(&self, host: &str) -> HostName {
+        HostName {
             service: self.service.clone(),
             group: self.name.clone(),
             host: host.to_owned(),
-        };
-        self.health_log.log_change(id, host, change, now_ms);
+        }
     }
 
     /// Logs hosts out of service whose last session has ended. Not under the pool's lock.

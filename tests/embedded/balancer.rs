@@ -75,8 +75,8 @@ fn what_is_said_step_by_step_is_balanced() {
     let config = balancer.apply("config").unwrap().lines.join("\n");
     for line in [
         r#"connectTimeout="1.5" idleTimeout="60" halfClosedTimeout="0""#,
-        r#"<group name="new" scheduler="weightrr" stickyPrefix="128" enable="true">"#,
-        r#"<group name="main" scheduler="weightlc" stickyPrefix="128" enable="true">"#,
+        r#"<group name="new" scheduler="weightrr" stickyPrefix="128" failAfter="0" slowStart="0""#,
+        r#"<group name="main" scheduler="weightlc" stickyPrefix="128" failAfter="0" slowStart="0""#,
         r#"<heartbeat interval="60" enable="true"/>"#,
     ] {
         assert!(config.contains(line), "{line} in {config}");

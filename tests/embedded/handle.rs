@@ -7,6 +7,7 @@ use crate::support::config::web;
 use crate::support::embedded::TestBalancer;
 use crate::support::host::{Host, Place};
 use crate::support::until;
+use txlb::Balancer;
 use txlb::control::{LifecycleEvent, Phase, Signal};
 
 fn hosts(names: &[&str]) -> (Vec<Host>, Vec<SocketAddr>) {
@@ -343,4 +344,23 @@ fn a_closed_controller_says_so() {
     assert_eq!(office.status().services.len(), 0);
     assert!(!office.status().is_ready());
     assert_eq!(office.handle.sessions().list.len(), 0);
+}
+
+#[test]
+fn who_sets_a_weight_that_nothing_looks_at_is_told() {
+    let balancer = Balancer::builder()
+        .service("web")
+        .listen("127.0.0.1:0")
+        .group("g", "roundr")
+        .host("a", "127.0.0.1:1")
+        .host("b", "127.0.0.1:2")
+        .start()
+        .unwrap();
+    let done = |line: &str| balancer.apply(line).unwrap().message;
+    let note = "roundr of web:g does not look at weights: weightrr does";
+    assert_eq!(done("setWeight service=web group=g name=a weight=5"), note);
+    assert_eq!(done("setHost service=web group=g name=a weight=6"), note);
+    assert_eq!(done("setGroup service=web group=g slowStart=5"), "");
+    assert_eq!(done("setGroup service=web group=g scheduler=p2c"), "");
+    assert_eq!(done("setWeight service=web group=g name=a weight=7"), "");
 }

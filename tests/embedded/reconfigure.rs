@@ -104,8 +104,10 @@ fn signals_that_wait_are_one() {
         go_on,
         reopened: Arc::clone(&reopened),
     };
-    let office =
-        TestBalancer::open_with(&web("", "roundr", &[host.address()]), vec![Box::new(gate)]);
+    let office = TestBalancer::open_with(
+        &web("", "weightrr", &[host.address()]),
+        vec![Box::new(gate)],
+    );
     let handle = office.handle.clone();
     let change = std::thread::spawn(move || {
         handle

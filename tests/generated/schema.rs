@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use super::Generated;
 use txlb::config::{
-    AttributeSchema, ChildSchema, ElementSchema, Occurs, Scheduler, ValueKind, schema,
+    AttributeSchema, CheckValue, ChildSchema, ElementSchema, Occurs, Scheduler, ValueKind, schema,
 };
 
 const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
@@ -70,6 +70,11 @@ const RATE: &str =
     r#"<data type="string"><param name="pattern">0*([1-9][0-9]{0,4}|100000)</param></data>"#;
 const BOOLEAN: &str = r#"<data type="string"><param name="pattern">[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]|[Ee][Nn][Aa][Bb][Ll][Ee]|[Dd][Ii][Ss][Aa][Bb][Ll][Ee]</param></data>"#;
 const DIGIT: &str = r#"<data type="string"><param name="pattern">[01]</param></data>"#;
+const COUNT: &str =
+    r#"<data type="string"><param name="pattern">0*([1-9][0-9]{0,2}|1000)</param></data>"#;
+const PORT: &str =
+    r#"<data type="string"><param name="pattern">(0*[1-9][0-9]{0,4})?</param></data>"#;
+const STATUS: &str = r#"<data type="string"><param name="pattern">[\s,]*[1-9][0-9]{2}(-[1-9][0-9]{2})?([\s,]+[1-9][0-9]{2}(-[1-9][0-9]{2})?)*[\s,]*</param></data>"#;
 const MODE: &str = r#"<data type="string"><param name="pattern">0?[0-7]{3}</param></data>"#;
 const ANY_CASE: &str = r#"<data type="string"><param name="pattern">[Ff][Uu][Ll][Ll]|[Rr][Ee][Aa][Dd][Oo][Nn][Ll][Yy]</param></data>"#;
 
@@ -105,6 +110,14 @@ fn value(kind: ValueKind) -> Vec<String> {
         ]
         .concat(),
         ValueKind::Mode => vec![MODE.to_owned()],
+        ValueKind::Check(CheckValue::Kind) => words(&["tcp", "send", "http", "agent"]),
+        ValueKind::Check(CheckValue::Time) => vec![SECONDS.to_owned()],
+        ValueKind::Check(CheckValue::OptionalTime) => {
+            [words(&[""]), vec![SECONDS.to_owned()]].concat()
+        }
+        ValueKind::Check(CheckValue::Count) => vec![COUNT.to_owned()],
+        ValueKind::Check(CheckValue::Port) => vec![PORT.to_owned()],
+        ValueKind::Check(CheckValue::Status) => vec![STATUS.to_owned()],
         ValueKind::LooseFlag => {
             // Whatever is not true is false.
             [words(&["true", "false"]), vec!["<text/>".to_owned()]].concat()

@@ -9,7 +9,7 @@ use crate::support::client::{End, connect, patient, read_all, who};
 use crate::support::config::web;
 use crate::support::control::Controlled;
 use crate::support::host::{Host, Listener, Place};
-use crate::support::until;
+use crate::support::{pause, until};
 
 const CLEAN: (Vec<u8>, End) = (Vec::new(), End::Clean);
 
@@ -130,7 +130,7 @@ fn without_a_time_sessions_stay_on_a_host_that_is_down() {
     let (client, name) = client(&controlled);
     let name = format!("name={name}");
     controlled.tell(&["hostAdminDown", "service=web", "group=main", &name]);
-    std::thread::sleep(Duration::from_millis(600));
+    pause(Duration::from_millis(600));
     assert!(goes_on(&client));
 }
 

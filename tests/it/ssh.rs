@@ -119,7 +119,13 @@ fn a_command_with_a_terminal_is_answered_for_a_person() {
         };
         let ran = run("setWeight service=web group=main name=a weight=7").await;
         let said = (ran.status, ran.stdout.as_str());
-        assert_eq!(said, (Some(0), "ok generation 2\r\n"));
+        assert_eq!(
+            said,
+            (
+                Some(0),
+                "ok generation 2: roundr of web:main does not look at weights: weightrr does\r\n"
+            )
+        );
         let told = run("status").await.stdout;
         let mut lines = told.split_terminator("\r\n");
         assert!(lines.all(|line| !line.contains('\n') && line.chars().count() <= 40));

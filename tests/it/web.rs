@@ -361,7 +361,7 @@ fn verbs_are_answered_in_json_with_a_status_that_fits() {
     assert_eq!(reply.header("Content-Type"), Some("application/json"));
     assert_eq!(
         reply.body,
-        "{\"ok\":true,\"generation\":2,\"done\":\"\",\"error\":null,\"data\":{\"lines\":[]}}\n"
+        "{\"ok\":true,\"generation\":2,\"done\":\"roundr of web:main does not look at weights: weightrr does\",\"error\":null,\"data\":{\"lines\":[]}}\n"
     );
     for (verb, fields, status) in [
         (

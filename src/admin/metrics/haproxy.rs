@@ -38,12 +38,12 @@ impl ServerStatus {
     ];
 
     pub(super) fn of(host: &HostStatus) -> ServerStatus {
-        match (host.state, &host.health) {
+        match (host.wanted_state(), &host.health) {
             (HostState::Down, _) => ServerStatus::Maint,
             (HostState::Drain, _) => ServerStatus::Drain,
             (HostState::Up, Health::Failed(_)) => ServerStatus::Down,
             (HostState::Up, _) if host.pending => ServerStatus::Down,
-            (HostState::Up, _) if host.weight == 0 => ServerStatus::Nolb,
+            (HostState::Up, _) if host.weight_in_force() == 0 => ServerStatus::Nolb,
             (HostState::Up, _) => ServerStatus::Up,
         }
     }
@@ -144,6 +144,7 @@ pub(super) mod samples {
             failures: 0,
             emptied_wall_ms: None,
             last_failure: None,
+            agent: None,
             totals: Totals::default(),
         }
     }

@@ -295,11 +295,11 @@ pub(super) enum State {
 
 impl State {
     pub(super) fn of(host: &HostStatus) -> State {
-        match (host.state, &host.health) {
+        match (host.wanted_state(), &host.health) {
             (HostState::Down, _) => State::Down,
             (HostState::Drain, _) if host.open > 0 => State::Draining,
             (HostState::Drain, _) => State::Drained,
-            (HostState::Up, _) if host.weight == 0 => State::Weightless,
+            (HostState::Up, _) if host.weight_in_force() == 0 => State::Weightless,
             (HostState::Up, Health::Failed(_)) => State::Failed,
             (HostState::Up, _) if host.pending => State::Pending,
             (HostState::Up, _) if host.suspect => State::Suspect,

@@ -116,6 +116,7 @@ impl HostPool {
     }
 
     pub(super) fn end_session(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
+        let was_full = self.is_full(host);
         let emptied = self.hosts.close_session(host, now_ms);
         // Each caller takes them at once.
         self.emptied.extend(emptied);
@@ -129,6 +130,9 @@ impl HostPool {
         self.scheduler.load_changed(&self.hosts, host);
         if let Some(clients) = &mut self.clients {
             clients.session_ended(client, now_ms);
+        }
+        if was_full && !self.is_full(host) {
+            self.rebuild(now_ms);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! It connects to nothing: workers and recovery report what they see. It is behind the lock
 //! of its group, so its counts need no atomics.
 
+mod checks;
 mod ends;
 
 use super::health::{Failure, HealthChange};
@@ -12,10 +13,12 @@ use super::host_status::HostStatus;
 use super::hosts::Hosts;
 use super::sticky::Clients;
 use super::{HostId, Pick, PickContext, Scheduler, Schedulers};
-use crate::config::{self, Algorithm, Endpoint};
+use crate::config::{self, Algorithm, Check, Endpoint};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+
+pub(crate) use self::checks::CheckedHost;
 
 /// The hosts of a group as they are now, with its scheduler.
 ///
@@ -31,6 +34,8 @@ pub struct HostPool {
     schedulers: Arc<Schedulers>,
     scheduler: Box<dyn Scheduler>,
     algorithm: Algorithm,
+    /// How hosts are checked. A check that stays is the same `Arc`.
+    checks: Vec<Arc<Check>>,
     /// The placement of each client, in a sticky group.
     clients: Option<Clients>,
     /// The number of workers, each with a shard of the counters.
@@ -93,6 +98,7 @@ impl HostPool {
             scheduler: make(&schedulers, &algorithm),
             schedulers,
             algorithm,
+            checks: Vec::new(),
             clients: None,
             shards,
             picks: 0,
@@ -136,6 +142,7 @@ impl HostPool {
             _ => Clients::new(prefix),
         });
         self.hosts.configure(group, renamed, self.shards, now_ms);
+        self.configure_checks(&group.checks, now_ms);
         self.scheduler.rebuild(&self.hosts);
     }
 
@@ -165,6 +172,9 @@ impl HostPool {
         };
         self.scheduler.session_started(&self.hosts, id);
         self.scheduler.load_changed(&self.hosts, id);
+        if self.is_full(id) {
+            self.rebuild(context.now_ms);
+        }
         Some(picked)
     }
 
@@ -421,12 +431,16 @@ impl HostPool {
     /// The hosts for a health check: in service, with an address, and failed or waiting for their
     /// first check.
     pub fn health_check_targets(&self) -> Vec<(HostId, SocketAddr)> {
-        self.targets(|member| member.has_failed() || member.is_pending())
+        self.targets(|member| {
+            (member.has_failed() || member.is_pending()) && !member.is_judged_by_checks()
+        })
     }
 
     /// The hosts for a heartbeat: the others that are in service, with an address.
     pub fn heartbeat_targets(&self) -> Vec<(HostId, SocketAddr)> {
-        self.targets(|member| !member.has_failed() && !member.is_pending())
+        self.targets(|member| {
+            !(member.has_failed() || member.is_pending() || member.is_judged_by_checks())
+        })
     }
 
     /// Whether a host has failed by a timeout: a check of it takes long.

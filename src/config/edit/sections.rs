@@ -6,7 +6,8 @@ use roxmltree::Node;
 use super::list::{List, Matching, child, children, edit_optional, insert_elements};
 use super::text::{EditMode, Editor, Edits, edit_attributes, set_attribute};
 use crate::config::attributes::{
-    CHECK_TIME, CONTROL, ENABLE, HOST, LISTENER, LOGGING, MANAGER, OLD_WEB, SERVICE, SSH, WEB,
+    CHECK, CHECK_TIME, CONTROL, ENABLE, HOST, LISTENER, LOGGING, MANAGER, OLD_WEB, SERVICE, SSH,
+    WEB,
 };
 use crate::config::serialize::{self, Content, XmlElement};
 use crate::config::value::{Value, flag, seconds_text};
@@ -128,13 +129,46 @@ impl Editor<'_> {
                 let had_element = serialize::group(had, says_so);
                 let now_element = serialize::group(now, should);
                 edit_attributes(&self.source, node, &had_element, &now_element, edits);
-                self.edit_hosts(node, had, now, edits);
+                let mut new = self.edit_checks(node, had, now, edits);
+                new.extend(self.edit_hosts(node, had, now, edits));
+                insert_elements(&self.source, node, new, edits);
             },
             edits,
         )
     }
 
-    fn edit_hosts(&self, node: Node<'_, '_>, have: &Group, wanted: &Group, edits: &mut Edits) {
+    fn edit_checks(
+        &self,
+        node: Node<'_, '_>,
+        have: &Group,
+        wanted: &Group,
+        edits: &mut Edits,
+    ) -> Vec<XmlElement> {
+        let kinds = |group: &Group| group.checks.iter().map(|it| it.kind).collect::<Vec<_>>();
+        let list = List {
+            nodes: children(node, &[CHECK.name]),
+            // A removed and an added check of one type in the same place: it changed.
+            matching: Matching::new(&have.checks, &wanted.checks)
+                .or_else(&kinds(have), &kinds(wanted)),
+        };
+        list.edit(
+            &self.source,
+            &|index| CHECK.write(&wanted.checks[index]),
+            &|node, had, now, edits| {
+                let [had, now] = [&have.checks[had], &wanted.checks[now]].map(|it| CHECK.write(it));
+                edit_attributes(&self.source, node, &had, &now, edits);
+            },
+            edits,
+        )
+    }
+
+    fn edit_hosts(
+        &self,
+        node: Node<'_, '_>,
+        have: &Group,
+        wanted: &Group,
+        edits: &mut Edits,
+    ) -> Vec<XmlElement> {
         let [had, now] = [have, wanted].map(|group| names(&group.hosts, |it| &it.name));
         let addresses =
             |group: &Group| -> Vec<_> { group.hosts.iter().map(|it| it.address.clone()).collect() };
@@ -142,7 +176,7 @@ impl Editor<'_> {
             nodes: children(node, &["host", "client"]),
             matching: Matching::new(&had, &now).or_else(&addresses(have), &addresses(wanted)),
         };
-        let new = list.edit(
+        list.edit(
             &self.source,
             &|index| HOST.write(&wanted.hosts[index]),
             &|node, had, now, edits| {
@@ -154,8 +188,7 @@ impl Editor<'_> {
                 edit_attributes(&self.source, node, &had, &now, edits);
             },
             edits,
-        );
-        insert_elements(&self.source, node, new, edits);
+        )
     }
 
     /// Edits `<admin>`; returns it if there is none yet.

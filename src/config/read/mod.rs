@@ -17,7 +17,7 @@ use super::attributes::LOGGING;
 use super::error::{Errors, Position};
 use super::schema::{NOTE, element_schema};
 use super::value::{Value, ValueKind};
-use super::{Config, CustomNames};
+use super::{Config, CustomNames, Initial};
 
 pub(super) use self::xml::scan;
 
@@ -98,6 +98,8 @@ fn read_config(root: &mut Element<'_>, findings: &mut Findings<'_>) -> Config {
         }
     }
     config.manager = sections::read_manager(manager.as_mut(), check_time.as_ref(), findings);
+    let element = manager.as_ref().or(check_time.as_ref());
+    warn_of_unchecked_hosts(&config, element.unwrap_or(root).offset(), findings);
     if config.services.is_empty() {
         findings.warn(
             root.offset(),
@@ -105,6 +107,21 @@ fn read_config(root: &mut Element<'_>, findings: &mut Findings<'_>) -> Config {
         );
     }
     config
+}
+
+/// Warns of hosts that wait for a check which nothing makes.
+fn warn_of_unchecked_hosts(config: &Config, offset: usize, findings: &mut Findings<'_>) {
+    if config.manager.host_check.enable {
+        return;
+    }
+    let groups = config.services.iter().flat_map(|service| &service.groups);
+    for group in groups.filter(|group| group.initial == Initial::Down) {
+        let name = &group.name;
+        let text = format!(
+            "new hosts of group \"{name}\" wait for a check (initial=\"down\"), but hostCheck is off"
+        );
+        findings.warn(offset, text);
+    }
 }
 
 /// Warns of booleans that are neither true nor false, where the ancestors took them for false.

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 
 use super::element::{Element, Findings, UniqueNames};
 use crate::config::attributes::{
-    CHECK_TIME, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
-    MANAGER, OLD_WEB, SERVICE, SSH, USER, WEB,
+    CHECK, CHECK_TIME, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST,
+    HOST_CHECK, MANAGER, OLD_WEB, SERVICE, SSH, USER, WEB,
 };
 use crate::config::credentials::PasswordHash;
-use crate::config::error::{ErrorKind, nearest};
+use crate::config::error::{ErrorKind, Limit, nearest};
 use crate::config::redact::Quoted;
 use crate::config::value::{NO_ADDRESS, Value};
 use crate::config::{
-    Admin, Control, Group, Host, ListenAddress, Manager, PeriodicTask, Service, Ssh, User, Web,
+    Admin, Check, Control, Group, Host, ListenAddress, Manager, PeriodicTask, Service, Ssh, User,
+    Web,
 };
 
 /// Byte offset of the first `<listen>` of each address.
@@ -87,6 +88,10 @@ fn warn_of_hosts(group: &Group, element: &Element<'_>, findings: &mut Findings<'
         let text = format!(
             "group \"{name}\" has weights, which {scheduler} does not look at: {instead} does"
         );
+        findings.warn(element.offset(), text);
+    }
+    if !group.hosts.is_empty() && group.hosts.iter().all(|host| host.backup) {
+        let text = format!("every host of group \"{name}\" is a backup: none is one of another");
         findings.warn(element.offset(), text);
     }
     let mut addresses = HashMap::new();
@@ -176,18 +181,44 @@ impl EnabledGroup<'_> {
 fn read_group(element: &mut Element<'_>, findings: &mut Findings<'_>) -> Group {
     let mut group = element.read(&GROUP, Group::default(), findings);
     let mut names = UniqueNames::default();
-    for (index, child) in element.children(findings).into_iter().enumerate() {
-        if findings.is_full() {
-            break;
+    for child in element.children(findings) {
+        match child.name() {
+            _ if findings.is_full() => break,
+            "check" => {
+                let check = read_check(&child, findings);
+                if group.checks.len() == Limit::Checks.max() {
+                    findings.error(child.error(ErrorKind::TooMuch(Limit::Checks)));
+                    break;
+                }
+                group.checks.push(check);
+            }
+            _ => {
+                let mut host = child.read(&HOST, Host::default(), findings);
+                if child.value("name").is_none() {
+                    host.name = Host::numbered_name(group.hosts.len());
+                }
+                names.claim(&child, &host.name, findings);
+                group.hosts.push(host);
+            }
         }
-        let mut host = child.read(&HOST, Host::default(), findings);
-        if child.value("name").is_none() {
-            host.name = Host::numbered_name(index);
-        }
-        names.claim(&child, &host.name, findings);
-        group.hosts.push(host);
     }
     group
+}
+
+fn read_check(element: &Element<'_>, findings: &mut Findings<'_>) -> Check {
+    let errors = findings.errors.len();
+    let check = element.read(&CHECK, Check::default(), findings);
+    // A value with an error was left at its default: the whole cannot be judged.
+    let is_doubtful = element.is_misspelt || findings.errors.len() > errors;
+    let has_type = element.value("type").is_some();
+    if let Some(mistake) = check.mistake().filter(|_| !is_doubtful && has_type) {
+        let value = mistake.attribute().and_then(|name| element.value(name));
+        findings.error(match value {
+            Some(value) => value.error(mistake.into()),
+            None => element.error(mistake.into()),
+        });
+    }
+    check
 }
 
 /// Reads an `<admin>`.

@@ -6,7 +6,8 @@ use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
 use crate::config::{
-    Access, Config, CustomNames, Group, HostState, Initial, Service, ValueKind, WhenFailed,
+    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Initial, Service,
+    ValueKind, WhenFailed,
 };
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
@@ -149,6 +150,14 @@ impl<'a> PartialCommand<'a> {
             ValueKind::State => [HostState::Up, HostState::Drain, HostState::Down]
                 .map(|state| state.as_str().to_owned())
                 .to_vec(),
+            ValueKind::Check(CheckValue::Kind) => {
+                to_strings(&CheckKind::ALL.map(CheckKind::as_str))
+            }
+            ValueKind::Check(CheckValue::Number) => self.in_group(|it| {
+                (1..=it.checks.len())
+                    .map(|number| number.to_string())
+                    .collect()
+            }),
             ValueKind::Initial => to_strings(&[Initial::Up, Initial::Down].map(Initial::as_str)),
             ValueKind::WhenFailed => {
                 to_strings(&[WhenFailed::Keep, WhenFailed::End].map(WhenFailed::as_str))

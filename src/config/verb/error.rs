@@ -226,6 +226,15 @@ pub enum CommandError {
         /// The group.
         group: GroupKey,
     },
+    /// The group has no check of this number.
+    NoCheck {
+        /// The group.
+        group: GroupKey,
+        /// The number given.
+        number: usize,
+        /// How many it has.
+        count: usize,
+    },
     /// The only group of its service.
     LastGroup {
         /// The group.
@@ -268,6 +277,10 @@ impl From<Error> for CommandError {
 impl std::error::Error for CommandError {}
 
 impl fmt::Display for CommandError {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one short arm a kind, and none can be forgotten"
+    )]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CommandError::Missing {
@@ -316,6 +329,11 @@ impl fmt::Display for CommandError {
                     "{group} is enabled: enable another one first, or insist with force=true"
                 )
             }
+            CommandError::NoCheck {
+                group,
+                number,
+                count,
+            } => write!(f, "{group} has no check {number}: it has {count}"),
             CommandError::LastGroup { group } => write!(
                 f,
                 "{group} is the only one: add another one first, or remove the service with delService"

@@ -5,6 +5,7 @@
 
 mod actions;
 mod apply;
+mod checks;
 mod complete;
 mod diff;
 mod error;

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use super::actions::{self, Action, Batch, Question};
 use super::values::Values;
-use super::{CommandError, groups, services, users};
+use super::{CommandError, checks, groups, services, users};
 use crate::config::attributes::{Attribute, ElementTable, Presence, Verbs};
 use crate::config::{Config, ValueKind};
 
@@ -167,6 +167,9 @@ static COMMANDS: &[&CommandSchema] = &[
     &groups::ENABLE_GROUP,
     &groups::SET_GROUP,
     &groups::CHANGE_SCHEDULER,
+    &checks::ADD_CHECK,
+    &checks::SET_CHECK,
+    &checks::DEL_CHECK,
     &services::NEW_SERVICE,
     &services::DEL_SERVICE,
     &services::SET_SERVICE,

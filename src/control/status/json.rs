@@ -164,6 +164,7 @@ fn host(host: &HostStatus) -> Object {
         .with("slow_start_percent", host.slow_start_percent.map(u64::from))
         .with("last_error", last_error.map(|(why, _)| why.as_str()))
         .with("last_error_ms", last_error.map(|(_, at_ms)| *at_ms))
+        .with("agent", host.agent.as_ref().map(ToString::to_string))
         .with("emptied_ms", host.emptied_wall_ms)
         .with("open", u64::from(host.open))
         .with("busy", u64::from(host.busy))

@@ -12,8 +12,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::data_plane::DataPlane;
-use crate::balance::{self, Health, Totals};
+use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::{self, HostState};
+use crate::non_printing::escape_non_printing;
 use crate::relay::{
     Clock, EndReason, RecentEvent, ResourceError, ServiceStats, SessionStatus, WorkerStats,
 };
@@ -156,6 +157,8 @@ pub struct HostStatus {
     /// The last failure, and when, in milliseconds since 1970. It stays when the host is healthy
     /// again.
     pub last_failure: Option<(String, u64)>,
+    /// What its agent says; `None` if it has none, or that has said nothing.
+    pub agent: Option<Agent>,
     /// When its last session ended since it was drained or set down, in milliseconds since 1970.
     pub emptied_wall_ms: Option<u64>,
     /// Its bytes and connects.
@@ -285,6 +288,7 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
         last_failure: status
             .last_failure
             .map(|(failure, at_ms)| (failure.to_string(), now.wall_ms(*at_ms))),
+        agent: status.agent.cloned(),
         emptied_wall_ms: status.emptied_ms.map(|at_ms| now.wall_ms(at_ms)),
         totals: status.host.counters.sum(),
     }
@@ -313,10 +317,30 @@ impl ServiceStatus {
 
 impl HostStatus {
     /// Whether new sessions may go to it: it is up, has a weight and an address, has not failed, and
-    /// waits for no check.
+    /// waits for no check, and its agent does not object.
     pub fn is_usable(&self) -> bool {
-        let in_service = self.state == HostState::Up && self.weight > 0 && !self.pending;
-        in_service && self.address.is_some() && !matches!(self.health, Health::Failed(_))
+        let in_service = self.state == HostState::Up && self.weight_in_force() > 0 && !self.pending;
+        let agent = self.agent.as_ref();
+        in_service
+            && self.address.is_some()
+            && agent.is_none_or(Agent::takes_sessions)
+            && !matches!(self.health, Health::Failed(_))
+    }
+
+    /// Its weight, or the share of it that its agent wants.
+    pub fn weight_in_force(&self) -> u32 {
+        let agent = self.agent.as_ref();
+        agent.map_or(self.weight, |agent| agent.weigh(self.weight))
+    }
+
+    /// What is wanted of it, by the operator or else by its agent.
+    pub fn wanted_state(&self) -> HostState {
+        let by_agent = self.agent.as_ref().map(Agent::wanted);
+        match (self.state, by_agent) {
+            (HostState::Up, Some(Wanted::Drain)) => HostState::Drain,
+            (HostState::Up, Some(Wanted::Maint)) => HostState::Down,
+            (state, _) => state,
+        }
     }
 }
 
@@ -334,7 +358,10 @@ impl HostStatus {
         let percent = self.slow_start_percent.iter();
         let slow_start = percent.map(|percent| format!("slow start: {percent} % of its share"));
         let busy = (self.busy < self.open).then(|| format!("{} busy", self.busy));
-        flags.chain(slow_start).chain(busy).collect()
+        let agent = self.agent.iter();
+        let agent =
+            agent.map(|agent| format!("agent: {}", escape_non_printing(&agent.to_string())));
+        flags.chain(agent).chain(slow_start).chain(busy).collect()
     }
 }
 
@@ -374,6 +401,7 @@ mod tests {
             recent: vec![1, 2],
             failures: 2,
             last_failure: Some(("connection refused".to_owned(), 9)),
+            agent: None,
             emptied_wall_ms: None,
             totals: Totals {
                 bytes_to_host: 10,
@@ -436,7 +464,7 @@ mod tests {
                 + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
                 + r#""address":null,"weight":5,"state":"drain","backup":true,"health":"failed","since_ms":8,"#
                 + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#
-                + r#""last_error_ms":9,"emptied_ms":null,"open":1,"busy":0,"total":3,"#
+                + r#""last_error_ms":9,"agent":null,"emptied_ms":null,"open":1,"busy":0,"total":3,"#
                 + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
                 + r#""connects":2,"connect_ms":5,"mean_connect_us":2500"#
         );

@@ -149,7 +149,7 @@ fn host(host: &HostStatus, now_ms: u64, layout: Layout) -> Vec<String> {
         Health::Untried => "untried",
         Health::Failed(_) => "FAILED",
     };
-    let state = match host.state {
+    let state = match host.wanted_state() {
         HostState::Up => health.to_owned(),
         state => format!("{}/{health}", state.as_str()),
     };
@@ -320,6 +320,7 @@ mod tests {
             recent: Vec::new(),
             failures: 2,
             last_failure: None,
+            agent: None,
             emptied_wall_ms: None,
             totals: crate::balance::Totals::default(),
         }

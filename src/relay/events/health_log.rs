@@ -9,7 +9,9 @@ use log::Level;
 use super::RecentEvents;
 use super::{Event, HostName, Topic};
 use crate::balance::{HealthChange, HostId};
+use crate::config::CheckKind;
 use crate::log_targets;
+use crate::non_printing::escape_non_printing;
 use crate::sync::lock;
 
 /// Lines about one host that may come at once.
@@ -25,6 +27,8 @@ pub(crate) struct HealthLog {
     hosts: Mutex<HashMap<HostId, Allowance>>,
     /// The same for lines about hosts whose name has moved to another address, or that are suspect.
     others: Mutex<HashMap<HostId, Allowance>>,
+    /// The same for lines about what agents say.
+    agents: Mutex<HashMap<HostId, Allowance>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,20 @@ impl HealthLog {
         log::log!(target: log_targets::HEALTH, level, "{text}");
         if let (Some(recent_events), Some(topic)) = (&self.recent_events, topic) {
             recent_events.record(topic, text);
+        }
+    }
+
+    /// Logs and records what the agent of a host has in force.
+    pub(crate) fn log_agent(&self, id: HostId, host: &HostName, in_force: &str, now_ms: u64) {
+        let Some(suppressed) = take_line(&self.agents, id, now_ms) else {
+            return;
+        };
+        let name = host.to_string().escape_debug().to_string();
+        let (in_force, more) = (escape_non_printing(in_force), suppressed_text(suppressed));
+        let text = format!("agent of host {name} says {in_force}{more}");
+        log::info!(target: log_targets::HEALTH, "{text}");
+        if let Some(recent_events) = &self.recent_events {
+            recent_events.record(Topic::Agent, text);
         }
     }
 
@@ -121,13 +139,13 @@ fn describe(name: &str, change: &HealthChange) -> (Level, Option<Topic>, String)
             (Level::Info, Some(Topic::HostUp), text)
         }
         HealthChange::Down(failure) => {
-            let why = failure.to_string();
-            let text = format!("host {name} is down: {}", why.escape_debug());
+            // Quotes stay: a check says what was expected in quotes.
+            let why = escape_non_printing(&failure.to_string());
+            let text = format!("host {name} is down: {why}");
             (Level::Warn, Some(Topic::HostDown), text)
         }
         HealthChange::Moved { failure, from, to } => {
-            let why = failure.to_string();
-            let why = why.escape_debug();
+            let why = escape_non_printing(&failure.to_string());
             let text = format!("host {name} is at {to} now: {from} failed: {why}");
             (Level::Warn, None, text)
         }
@@ -143,6 +161,13 @@ fn describe(name: &str, change: &HealthChange) -> (Level, Option<Topic>, String)
             (Level::Info, Some(Topic::HostCleared), text)
         }
     }
+}
+
+/// Logs the result of a check.
+pub(crate) fn log_check(host: &HostName, kind: CheckKind, result: &str) {
+    let (name, kind) = (host.to_string(), kind.as_str());
+    let (name, result) = (name.escape_debug(), escape_non_printing(result));
+    log::info!(target: log_targets::HEALTH, "check {kind} of host {name}: {result}");
 }
 
 /// How many lines about the host were suppressed before this one; `None` if this one is, too.

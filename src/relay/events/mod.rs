@@ -75,6 +75,8 @@ pub enum Topic {
     HostDown,
     /// A failed host answers again.
     HostUp,
+    /// The agent of a host says something else than before.
+    Agent,
     /// A host is suspect.
     HostSuspect,
     /// A suspect host serves again.
@@ -97,6 +99,7 @@ impl Topic {
         match self {
             Topic::HostDown => "host down",
             Topic::HostUp => "host up",
+            Topic::Agent => "agent",
             Topic::HostSuspect => "host suspect",
             Topic::HostCleared => "host cleared",
             Topic::HostEmpty => "host empty",

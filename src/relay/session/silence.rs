@@ -1,11 +1,25 @@
 //! How a session notices that it is silent, that a peer is dead, or that it is too old; and what a
 //! pause of the process or the machine changes. Pure.
 
+use std::io::{self, ErrorKind};
+
 use super::attempts::is_past;
-use super::{Direction, PeerWatch, Session, Side, State};
+use super::{Break, Direction, PeerWatch, Session, Side, State};
 use crate::os::sockets::Delivery;
 use crate::relay::failure::EndReason;
 use crate::relay::timer_wheel::Stall;
+
+impl Break {
+    /// How a connection broke, by the error of a system call.
+    pub(crate) fn of(error: &io::Error) -> Break {
+        match error.kind() {
+            ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+                Break::Silent
+            }
+            _ => Break::Reset,
+        }
+    }
+}
 
 impl Session {
     /// Corrects times that were taken in a stalled iteration.

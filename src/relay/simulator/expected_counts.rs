@@ -118,6 +118,14 @@ impl ExpectedCounts {
         let status = status.expect("a host is gone");
         let health = status.health;
         let changed = match end {
+            // To accept a session proves nothing where checks decide, or the agent says otherwise.
+            AttemptEnd::Connected { .. }
+                if pool.checks().iter().any(|check| check.decides())
+                    || status.agent.is_some_and(|agent| agent.down().is_some()) =>
+            {
+                assert_eq!(matches!(health, Health::Failed(_)), had_failed);
+                false
+            }
             AttemptEnd::Connected { .. } => {
                 assert_eq!(health, &Health::Healthy);
                 had_failed

@@ -1,8 +1,8 @@
 //! The hosts of a simulated group: how each behaves, and which may be picked.
 //!
-//! Configuration changes, probes and resolved names reach the real host pool.
+//! Configuration changes, probes, checks, agents and resolved names reach the real host pool.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +15,12 @@ use super::super::ending::{EndCause, HostCauses};
 use super::super::plan::Group;
 use super::socket::Connect;
 use super::world::WORKERS;
-use crate::balance::{Failure, Health, HostId, HostPool, HostStatus, Picked, Random};
-use crate::config::{self, Algorithm, Endpoint, Host, HostState, Initial, Scheduler};
+use crate::balance::{
+    AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
+};
+use crate::config::{
+    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, Scheduler,
+};
 
 /// After how long Linux gives up a connect.
 const SYSTEM_GIVES_UP_MS: u64 = 130_000;
@@ -44,13 +48,21 @@ pub(super) struct HostFarm {
     behaviours: Vec<Behaviour>,
     /// What this machine lacks.
     shortage: Option<Errno>,
+    /// Draws what concerns checks: runs without any are as they would be without it.
+    check_random: Random,
+    /// Checks on their way: results may come after their host has gone or moved.
+    checks: Vec<(CheckedHost, SocketAddr, Arc<Check>)>,
+    /// The host of the session that begins, which is counted already.
+    picking: Cell<Option<HostId>>,
     /// The last host of each client, and when it was picked, since the last change.
     visits: RefCell<BTreeMap<IpAddr, (HostId, u64)>>,
 }
 
 impl HostFarm {
     pub(super) fn new(random: &mut Random) -> HostFarm {
+        let mut check_random = Random::new(!random.clone().next_u64());
         let mut group = config::Group {
+            checks: any_checks(&mut check_random),
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
             slow_start: any_slow_start(random),
@@ -77,6 +89,9 @@ impl HostFarm {
             group: Arc::new(Group::new("web", "main", HostPool::new(&group, WORKERS, 0))),
             config: group,
             shortage: None,
+            check_random,
+            checks: Vec::new(),
+            picking: Cell::new(None),
             visits: RefCell::default(),
         }
     }
@@ -84,6 +99,7 @@ impl HostFarm {
     /// A random change of the hosts, of this machine, or by an operator.
     pub(super) fn change(&mut self, random: &mut Random, now_ms: u64) {
         self.visits.take();
+        self.change_checks(now_ms);
         match random.below(8) {
             0..=2 => self.reconfigure(random, now_ms),
             3 => {
@@ -139,6 +155,48 @@ impl HostFarm {
         for (id, address) in pool.heartbeat_targets() {
             let _ = pool.heartbeat_checked(id, address, any_result(random), now_ms);
         }
+    }
+
+    /// Changes the checks of the group, or runs those that there are.
+    fn change_checks(&mut self, now_ms: u64) {
+        let random = &mut self.check_random;
+        match random.below(16) {
+            0 => {
+                self.config.checks = any_checks(random);
+                self.group.pool().configure(&self.config, now_ms);
+            }
+            1..=6 => self.run_checks(now_ms),
+            _ => {}
+        }
+    }
+
+    /// Ends most of the checks on their way, and starts others.
+    fn run_checks(&mut self, now_ms: u64) {
+        let random = &mut self.check_random;
+        let mut pool = self.group.pool();
+        for (host, address, check) in std::mem::take(&mut self.checks) {
+            if random.below(8) == 0 {
+                self.checks.push((host, address, check));
+            } else if check.decides() {
+                let result = any_result(random);
+                let _ = pool.check_ended((host, address), &check, result, now_ms);
+            } else {
+                let report = AgentReport::parse(any_report(random).as_bytes());
+                let _ = pool.agent_said((host, address), &check, &report, now_ms);
+            }
+        }
+        for host in pool.checked_hosts() {
+            let address = pool.check_target(host).and_then(|target| target.address);
+            for check in pool.checks() {
+                self.checks
+                    .extend(address.map(|address| (host, address, Arc::clone(check))));
+            }
+        }
+    }
+
+    /// Notes the host of the session that begins; `None` once it has been looked at.
+    pub(super) fn set_picking(&self, host: Option<HostId>) {
+        self.picking.set(host);
     }
 
     fn resolve(&mut self, random: &mut Random, now_ms: u64) {
@@ -197,6 +255,7 @@ impl HostFarm {
             let failed = matches!(status.health, Health::Failed(_));
             if let (Some(host), Some(address)) = (config(&status), status.address)
                 && host.in_service()
+                && self.agent_allows(&status)
                 && (!failed || self.config.fail_open)
             {
                 let kind = 2 * usize::from(failed) + usize::from(host.backup);
@@ -204,6 +263,12 @@ impl HostFarm {
             }
         }
         kinds
+    }
+
+    fn agent_allows(&self, status: &HostStatus<'_>) -> bool {
+        let open = status.open - u32::from(self.picking.get() == Some(status.id));
+        let agent = status.agent;
+        agent.is_none_or(|agent| agent.takes_sessions() && !agent.is_full(open))
     }
 
     /// Checks the pick of a sticky group: a client returns to its last host, unless it `was_tried`
@@ -316,6 +381,38 @@ fn any_scheduler(random: &mut Random) -> Scheduler {
 
 fn any_slow_start(random: &mut Random) -> Option<Duration> {
     Some(Duration::from_secs(1 + random.below(60))).filter(|_| random.below(2) == 0)
+}
+
+/// Mostly none: such groups are judged by sessions and probes.
+fn any_checks(random: &mut Random) -> Vec<Check> {
+    let kinds: &[CheckKind] = match random.below(8) {
+        0 => &[CheckKind::Tcp],
+        1 => &[CheckKind::Agent],
+        2 => &[CheckKind::Http, CheckKind::Agent, CheckKind::Tcp],
+        _ => &[],
+    };
+    let check = |kind: &CheckKind| Check {
+        kind: *kind,
+        rise: 2,
+        fall: 2,
+        ..Check::default()
+    };
+    kinds.iter().map(check).collect()
+}
+
+/// A line of an agent.
+fn any_report(random: &mut Random) -> &'static str {
+    let reports = [
+        "up ready 100% maxconn:0",
+        "up ready",
+        "drain",
+        "maint",
+        "down # why",
+        "maxconn:1",
+        "0%",
+        "50% maxconn:3",
+    ];
+    reports[random.index(reports.len())]
 }
 
 fn any_endpoint(random: &mut Random) -> Endpoint {

@@ -354,8 +354,10 @@ impl Transport for SimulatedTransport {
             let lists = [&self.refused, &self.no_port, &self.held_up];
             lists.iter().any(|list| list.contains(&id))
         };
+        farm.set_picking(Some(to.id));
         self.check_pick(farm, to, was_tried);
         farm.visit(self.address, to, was_tried, self.loop_ms);
+        farm.set_picking(None);
         self.attempt = Some(Attempt {
             picked: to.clone(),
             since_ms: self.loop_ms,

@@ -53,6 +53,7 @@ pub(in super::super) fn host(name: &str) -> HostStatus {
         failures: 0,
         emptied_wall_ms: None,
         last_failure: None,
+        agent: None,
         totals: Totals::default(),
     }
 }

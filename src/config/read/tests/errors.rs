@@ -5,7 +5,7 @@ use crate::config::arbitrary::Random;
 use crate::config::error::Position;
 
 /// Puts `inner` on a line of its own in a group, so that its columns are its own.
-fn in_group(inner: &str) -> String {
+pub(super) fn in_group(inner: &str) -> String {
     with_group(&format!("<group name='g' enable='1'>\n{inner}</group>"))
 }
 
@@ -25,7 +25,7 @@ fn whole(text: &str) -> String {
     text.to_owned()
 }
 
-fn check(wrap: fn(&str) -> String, cases: &[(&str, &str)]) {
+pub(super) fn check(wrap: fn(&str) -> String, cases: &[(&str, &str)]) {
     for (inner, message) in cases {
         let text = wrap(inner);
         match read(text.as_bytes()) {
@@ -99,7 +99,7 @@ fn wrong_hosts() {
             ),
             (
                 "<server ip='a:1'/>",
-                "2:1: <server> is unknown in <group>: allowed here: <host>, <client>",
+                "2:1: <server> is unknown in <group>: allowed here: <check>, <host>, <client>",
             ),
         ],
     );

@@ -1,5 +1,6 @@
 //! Tests of reading: every element and attribute, old forms, and warnings.
 
+mod checks;
 mod errors;
 mod several;
 
@@ -461,6 +462,17 @@ fn what_is_hardly_meant_is_warned_of_where_it_is() {
     let expected = [
         "2:1: group \"g\" is enabled, but no host of it is in service: all sessions end",
         "3:1: every host of group \"h\" has weight 0: none gets sessions",
+    ];
+    assert_eq!(warnings(text), expected);
+    let text = "<config><service name='s'><listen ip='1'/>\n\
+        <group name='g' enable='1' initial='down'><host ip='a:1' backup='true'/></group>\n\
+        <group name='h'><host ip='a:1' backup='true'/><host ip='a:2' weight='2'/></group>\n\
+        <group name='i' scheduler='leastc'><host ip='a:1' weight='2'/></group></service>\n\
+        <manager><hostCheck enable='false'/></manager></config>";
+    let expected = [
+        "2:1: every host of group \"g\" is a backup: none is one of another",
+        "4:1: group \"i\" has weights, which leastc does not look at: weightlc does",
+        "5:1: new hosts of group \"g\" wait for a check (initial=\"down\"), but hostCheck is off",
     ];
     assert_eq!(warnings(text), expected);
     let text = "<?xml version='1.0' encoding='latin1'?><config><service name='ü'><listen ip='1'/>\

@@ -107,7 +107,7 @@ fn check_pairs(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError
 
 /// Number of elements of the file, without those that occur once.
 fn count_elements(config: &Config) -> usize {
-    let of_group = |group: &Group| 1 + group.hosts.len();
+    let of_group = |group: &Group| 1 + group.checks.len() + group.hosts.len();
     let of_service = |service: &Service| {
         1 + service.listens.len() + service.groups.iter().map(of_group).sum::<usize>()
     };

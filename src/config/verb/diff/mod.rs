@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
+use super::checks::diff_checks;
 use super::groups::{
     ADD_HOST, CHANGE_SCHEDULER, DEL_ALL_HOSTS, DEL_GROUP, DEL_HOST, DRAIN_HOST, ENABLE_GROUP,
     HOST_ADMIN_DOWN, HOST_ADMIN_UP, NEW_GROUP, SET_GROUP, SET_HOST, SET_WEIGHT,
@@ -172,6 +173,10 @@ fn diff_groups(draft: &mut Draft, target: &Service) {
     for (group, change) in target.groups.iter().zip(list_changes) {
         let now = find_by_name(&service.groups, &group.name);
         set_group(draft, &key(&group.name), group, change, now);
+        let checks = now.map_or(&[][..], |group| &group.checks);
+        for verb in diff_checks(&key(&group.name), checks, &group.checks) {
+            draft.push(verb.0);
+        }
         let hosts = now.map_or(&[][..], |group| &group.hosts);
         diff_hosts(draft, &key(&group.name), hosts, &group.hosts);
     }

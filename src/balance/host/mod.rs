@@ -1,6 +1,10 @@
 //! One host of a group: its addresses, health, counts, load and status.
 
+mod checks;
+
+use self::checks::CheckState;
 use super::HostId;
+use super::agent::Agent;
 use super::early_ends::EarlyEnds;
 use super::health::{Failure, Health, HealthChange};
 use super::host_status::HostStatus;
@@ -55,6 +59,9 @@ pub struct Member {
     health: Health,
     since_ms: u64,
     missed_heartbeats: u8,
+    /// How it stands in each check of its group; `None` for an agent.
+    checks: Vec<Option<CheckState>>,
+    agent: Option<Box<Agent>>,
     /// The address at which it is a listener of this process: a session would loop.
     circular_at: Option<SocketAddr>,
     last_failure: Option<(Failure, u64)>,
@@ -116,6 +123,8 @@ impl Member {
             health: Health::Untried,
             since_ms: now_ms,
             missed_heartbeats: 0,
+            checks: Vec::new(),
+            agent: None,
             circular_at: None,
             last_failure: None,
             open: 0,
@@ -145,14 +154,16 @@ impl Member {
         &self.host.name
     }
 
-    /// Its weight as configured, 0 to 1,000,000. What it weighs now is [`Member::share`].
+    /// Its weight in force, 0 to 1,000,000: the configured one, or the share of it that its agent
+    /// wants. What it weighs now is [`Member::share`].
     pub fn weight(&self) -> u32 {
-        self.weight
+        self.agent()
+            .map_or(self.weight, |agent| agent.weigh(self.weight))
     }
 
-    /// What it weighs now, in hundredths: its weight, less what slow start takes of it.
+    /// What it weighs now, in hundredths: its weight in force, less what slow start takes of it.
     pub fn share(&self) -> u32 {
-        self.weight * self.slow_percent
+        self.weight() * self.slow_percent
     }
 
     /// The percentage of its share that slow start leaves it; 100 without one.
@@ -212,6 +223,9 @@ impl Member {
             && self.weight > 0
             && self.address.is_some()
             && !self.is_circular()
+            && self
+                .agent()
+                .is_none_or(|agent| agent.takes_sessions() && !agent.is_full(self.open))
     }
 
     /// Whether its address is a listener of this process, so that a session would loop. Such
@@ -344,6 +358,7 @@ impl Member {
             }
             self.address = literal_address(&host.address).or(same_name);
             self.endpoint = host.address.clone();
+            self.forget_agent(now_ms);
             self.reset_health(now_ms);
         }
         moved
@@ -385,8 +400,8 @@ impl Member {
         }
     }
 
-    /// A connect to it succeeded, or a check.
-    pub(super) fn connect_succeeded(&mut self, now_ms: u64) -> Option<HealthChange> {
+    /// It is healthy.
+    fn heal(&mut self, now_ms: u64) -> Option<HealthChange> {
         if self.has_ended_early() && self.early_ends.holds_back(now_ms) {
             return None;
         }
@@ -401,11 +416,11 @@ impl Member {
         failed.then_some(HealthChange::Up)
     }
 
-    /// A connect to it failed. Keeps the newest reason, and the time of the first failure.
+    /// It has failed at its address. Keeps the newest reason, and the time of the first failure.
     ///
     /// After a failed address, the next one of its name is used. The host has failed when
     /// all of them have, one after the other.
-    pub(super) fn connect_failed(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
+    fn fail(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
         self.missed_heartbeats = 0;
         self.consecutive_failures += 1;
         let from = self.address;
@@ -417,6 +432,7 @@ impl Member {
             self.last_failure = Some((failure.clone(), now_ms));
             self.health = Health::Untried;
             self.since_ms = now_ms;
+            self.reset_checks();
             return Some(HealthChange::Moved { failure, from, to });
         }
         self.consecutive_failures = 0;
@@ -479,6 +495,7 @@ impl Member {
     pub(super) fn reset_health(&mut self, now_ms: u64) -> Option<HealthChange> {
         self.missed_heartbeats = 0;
         self.consecutive_failures = 0;
+        self.reset_checks();
         self.early_ends.end_row();
         self.since_ms = now_ms;
         let health = std::mem::take(&mut self.health);
@@ -546,6 +563,7 @@ impl Member {
             recent: &self.recent,
             failures: self.failures,
             last_failure: self.last_failure.as_ref(),
+            agent: self.agent(),
             emptied_ms: self.emptied_ms,
         }
     }
