@@ -58,9 +58,9 @@ pub struct HostStatus<'a> {
 
 impl HostStatus<'_> {
     /// Whether it could serve a session for what is seen of it: it has an address, has not
-    /// failed, and waits for no check.
+    /// failed, waits for no check, and its agent does not object.
     pub(crate) fn may_serve(&self) -> bool {
         let is_out = self.pending || matches!(self.health, Health::Failed(_));
-        self.address.is_some() && !is_out
+        self.address.is_some() && !is_out && self.agent.is_none_or(Agent::takes_sessions)
     }
 }

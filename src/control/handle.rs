@@ -324,10 +324,17 @@ impl Response {
         }
     }
 
-    /// `ok generation N`, and what was done; or `error: ` and the reason.
+    /// `ok generation N`, and what was done, unless the data says it; or `error: ` and the reason.
+    // Test: what_was_done_is_said_once.
     pub fn last_line(&self) -> String {
+        let is_said = |done: &String| match &self.data {
+            ResponseData::Lines(lines) => lines == std::slice::from_ref(done),
+            _ => false,
+        };
         match &self.outcome {
-            Ok(done) if done.is_empty() => format!("ok generation {}", self.generation),
+            Ok(done) if done.is_empty() || is_said(done) => {
+                format!("ok generation {}", self.generation)
+            }
             Ok(done) => format!("ok generation {}: {done}", self.generation),
             Err(why) => format!("error: {why}"),
         }
@@ -342,5 +349,21 @@ pub(crate) fn push_clean(line: &str, out: &mut String) {
             true => out.extend(character.escape_default()),
             false => out.push(character),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_said_once() {
+        let plain = Response::new(Ok("1 session is ended".to_owned()), 3);
+        assert_eq!(plain.last_line(), "ok generation 3: 1 session is ended");
+        let with_data = plain.with_message();
+        let text = with_data.text(OutputFormat::Table);
+        assert_eq!(text, "  1 session is ended\nok generation 3\n");
+        let json = with_data.whole_json();
+        assert_eq!(json.matches("1 session is ended").count(), 2, "{json}");
     }
 }

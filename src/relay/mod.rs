@@ -37,8 +37,9 @@ pub(crate) use end_rate::{EndRate, INTERVAL_MS};
 pub(crate) use ending::{
     EndCause, EndRequest, FoundSession, HostCauses, SessionFilter, address_of, keep_longest_silent,
 };
+pub(crate) use events::tcplog::Backend;
 #[cfg(feature = "web")]
-pub(crate) use events::tcplog::{Backend, Escaped};
+pub(crate) use events::tcplog::Escaped;
 pub use events::{Event, HostName, RecentEvent, SessionEnd, Topic};
 pub(crate) use events::{EventBus, Subscription};
 pub use failure::EndReason;

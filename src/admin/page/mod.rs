@@ -8,6 +8,7 @@ mod host;
 mod html;
 mod overview;
 mod services;
+mod sparkline;
 mod view;
 
 use self::html::{Element, el};

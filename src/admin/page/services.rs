@@ -3,6 +3,7 @@
 
 use super::host::{self, GroupContext, State, time_to_stay, usable};
 use super::html::{Element, el, id};
+use super::sparkline::peak;
 use super::view::{View, button, change_link, details, force, form, labelled, weight};
 use crate::config::HostState;
 use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
@@ -75,6 +76,7 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Eleme
         return el("p").text("There is no host in this group.");
     }
     let enabled = group.name == service.enabled;
+    let peaks = group.hosts.iter().map(|host| peak(&host.recent));
     let context = GroupContext {
         service: &service.name,
         group: &group.name,
@@ -83,7 +85,7 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Eleme
         enabled,
         drain_timeout: service.drain_timeout,
         missed_weights: group.missed_weights.as_deref(),
-        peak: group.hosts.iter().map(host::peak).max().unwrap_or(0),
+        peak: peaks.max().unwrap_or(0),
     };
     let head = |(name, class): (&str, &str)| {
         let cell = el("th").attr("scope", "col").text(name);

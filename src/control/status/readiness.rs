@@ -91,10 +91,10 @@ impl ServiceStatus {
 
 /// What is wrong with a host that is not usable. What is wanted comes before what is seen.
 fn why_unusable(host: &HostStatus) -> &'static str {
-    match host.state {
+    match host.wanted_state() {
         HostState::Down => "down",
         HostState::Drain => "drained",
-        HostState::Up if host.weight == 0 => "with weight 0",
+        HostState::Up if host.weight_in_force() == 0 => "with weight 0",
         HostState::Up if host.address.is_none() => "without an address",
         HostState::Up if matches!(host.health, Health::Failed(_)) => "failed",
         HostState::Up => "not checked yet",

@@ -164,6 +164,11 @@ impl<T: Transport> ListenerSet<T> {
         (0..self.slots.len()).filter(open).collect()
     }
 
+    /// The number of slots, free ones included.
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.slots.len() == self.free.len()
     }

@@ -274,9 +274,10 @@ impl<T: Transport> Engine<T> {
             due_ms: earliest(self.timers.next_ms(), cut_off_ms),
             now_ms: self.now_ms,
         };
-        // A connection has two sockets.
+        // A connection has two sockets; listeners and the mailbox may fill polls, too.
+        let watched = 2 * self.connections.len() + self.listeners.slots() + 1;
         self.timer_hold
-            .may_expire(wakeup, 2 * self.connections.len() / self.limits.max_events)
+            .may_expire(wakeup, watched / self.limits.max_events)
     }
 
     fn handle_messages(&mut self) {

@@ -130,7 +130,8 @@ impl Session {
     }
 
     /// The half-closed timeout counts from now, however long ago the last byte was.
-    // Test: after_a_late_half_close_the_other_side_has_its_time_to_answer.
+    // Tests: after_a_late_half_close_the_other_side_has_its_time_to_answer,
+    // a_host_that_breaks_after_a_half_close_gives_no_new_time.
     pub(super) fn begin_half_close(&mut self, now_ms: u64) {
         if !self.is_half_closed() {
             self.active_ms = self.active_ms.max(now_ms);

@@ -71,6 +71,7 @@ fn every_run_keeps_its_promises() {
         ("hand-offs", total(|seen| seen.handoffs), 1000),
         ("clients that wait", total(|seen| seen.waits), 1000),
         ("sessions in lists", total(|seen| seen.listed), 1000),
+        ("sessions to be ended", total(|seen| seen.found), 1000),
         (
             "listeners closed",
             total(|seen| seen.closed_listeners),

@@ -6,7 +6,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
-use super::super::ending::{EndRequest, FoundSession, SessionFilter, keep_longest_silent};
+use super::super::ending::{
+    EndRequest, FoundSession, HostCauses, SessionFilter, address_of, keep_longest_silent,
+};
 use super::super::mailbox::WorkerMessage;
 use super::super::plan::{ListenKey, Plan};
 use super::super::session_record::SessionListRequest;
@@ -29,10 +31,19 @@ pub(super) struct Simulation {
     /// Whether each service has listeners.
     listens: [bool; 2],
     /// A search for sessions that are to end.
-    search: Option<Receiver<Vec<FoundSession>>>,
+    search: Option<Search>,
     /// Clients that are still to come.
     to_come: usize,
     stopped: bool,
+}
+
+/// What workers look for, and what they have found so far.
+struct Search {
+    hosts: Arc<HostCauses>,
+    most: usize,
+    parts: Receiver<Vec<FoundSession>>,
+    found: Vec<FoundSession>,
+    is_over: bool,
 }
 
 impl Simulation {
@@ -205,6 +216,7 @@ impl Simulation {
 
     fn iterate(&mut self, number: usize) {
         self.workers[number].iterate(&mut self.world);
+        self.collect_found(number);
         self.world.check_counts(&mut self.workers);
     }
 
@@ -265,15 +277,16 @@ impl Simulation {
         let Some(search) = self.search.take() else {
             return self.begin_to_end(now_ms);
         };
-        let mut found: Vec<FoundSession> = Vec::new();
-        loop {
-            match search.try_recv() {
-                Ok(part) => found.extend(part),
-                Err(TryRecvError::Empty) => return self.search = Some(search),
-                Err(TryRecvError::Disconnected) => break,
-            }
+        if !search.is_over {
+            return self.search = Some(search);
         }
-        keep_longest_silent(&mut found, self.world.end_rate.allowed(now_ms));
+        let mut found = search.found;
+        let (all, most) = (found.clone(), self.world.end_rate.allowed(now_ms));
+        keep_longest_silent(&mut found, most);
+        assert_eq!(found.len(), most.min(all.len()), "leaves some");
+        let least_ms = found.last().map_or(u64::MAX, |it| it.idle_ms);
+        let mut left = all.iter().filter(|it| !found.contains(it));
+        assert!(left.all(|it| it.idle_ms <= least_ms), "not the longest");
         self.world.count_ends(&found);
         for worker in 0..self.workers.len() {
             let own = found.iter().filter(|it| it.worker() == worker).copied();
@@ -294,15 +307,17 @@ impl Simulation {
                 filter = SessionFilter::on_hosts(causes);
             }
         }
-        if filter.hosts.is_none() {
+        let Some(hosts) = filter.hosts.clone() else {
             let (ended, _) = channel();
             for worker in &mut self.workers {
                 let (filter, ended) = (filter.clone(), ended.clone());
                 worker.post(WorkerMessage::End(EndRequest::EndAll { filter, ended }));
             }
-        } else if self.world.end_rate.allowed(now_ms) > 0 {
-            let most = self.world.end_rate.allowed(now_ms);
-            let (found, search) = channel();
+            return;
+        };
+        let most = self.world.end_rate.allowed(now_ms);
+        if most > 0 {
+            let (found, parts) = channel();
             for worker in &mut self.workers {
                 let (filter, found) = (filter.clone(), found.clone());
                 worker.post(WorkerMessage::End(EndRequest::Find {
@@ -311,7 +326,48 @@ impl Simulation {
                     found,
                 }));
             }
-            self.search = Some(search);
+            self.search = Some(Search {
+                hosts,
+                most,
+                parts,
+                found: Vec::new(),
+                is_over: false,
+            });
+        }
+    }
+
+    /// Takes what a worker has found in the iteration that is over, and checks that it left out
+    /// only sessions that were silent for less long.
+    fn collect_found(&mut self, number: usize) {
+        let Some(search) = &mut self.search else {
+            return;
+        };
+        let now_ms = self.world.network.loop_ms.get();
+        loop {
+            let part = match search.parts.try_recv() {
+                Ok(part) => part,
+                Err(error) => {
+                    search.is_over = error == TryRecvError::Disconnected;
+                    return;
+                }
+            };
+            assert!(part.is_sorted_by(|one, next| one.idle_ms >= next.idle_ms));
+            let least_ms = part.iter().map(|it| it.idle_ms).min();
+            for (_, connection) in self.workers[number].engine.connections.iter_mut() {
+                let picked = connection.picked.as_ref();
+                let host = picked.map(|it| (address_of(&connection.group), it.id));
+                let cause = host.and_then(|it| search.hosts.cause(it));
+                let idle_ms = connection.session.idle_ms(now_ms);
+                match part.iter().find(|it| it.id == connection.id) {
+                    Some(found) => assert_eq!((Some(found.cause), found.idle_ms), (cause, idle_ms)),
+                    None => assert!(
+                        cause.is_none() || (part.len() == search.most && Some(idle_ms) <= least_ms),
+                        "one that was silent longer is left out"
+                    ),
+                }
+            }
+            self.world.seen.found += part.len();
+            search.found.extend(part);
         }
     }
 

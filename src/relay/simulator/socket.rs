@@ -66,8 +66,8 @@ pub(super) struct Socket {
     /// An edge that was not reported yet, and whether there was one before time passed.
     event: bool,
     pub(super) stale_event: bool,
-    /// The last poll had no room for its event: the next one returns it first.
-    pub(super) left_out: bool,
+    /// How many polls in a row had no room for its event.
+    pub(super) left_out: usize,
     /// A write found no room: an edge must follow once there is room again.
     starved: bool,
     /// The end of the stream was reported: it follows the last byte of a short read.
@@ -104,7 +104,7 @@ impl Socket {
             closed: None,
             event: matches!(connect, Connect::Done),
             stale_event: false,
-            left_out: false,
+            left_out: 0,
             starved: false,
             end_reported: false,
             break_reported: false,
@@ -266,7 +266,7 @@ impl Socket {
 impl Socket {
     /// The event there is, if any, with the present state of the socket, as epoll reports it.
     pub(super) fn poll(&mut self) -> Option<Readiness> {
-        (self.stale_event, self.left_out) = (false, false);
+        (self.stale_event, self.left_out) = (false, 0);
         if !std::mem::take(&mut self.event) {
             return None;
         }

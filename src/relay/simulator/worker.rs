@@ -1,5 +1,6 @@
 //! A simulated worker: the engine, with events from simulated sockets and a time of its own.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
@@ -178,16 +179,13 @@ impl SimulatedWorker {
             .transports()
             .flat_map(SimulatedTransport::each_with_token);
         let mut sockets: Vec<_> = sockets.filter(|it| it.1.has_event()).collect();
-        sockets.sort_by_key(|it| !it.1.left_out);
         let full = sockets.len() >= max_events;
-        for (index, (token, socket)) in sockets.into_iter().enumerate() {
-            if index >= max_events {
-                socket.left_out = true;
-            } else if let Some(ready) = socket.poll() {
+        for (token, socket) in next_to_report(&mut sockets, max_events) {
+            if let Some(ready) = socket.poll() {
                 if world.trace {
                     eprintln!("{now_ms:>9} ms {token:#x} {ready:?}");
                 }
-                events.push((token, ready));
+                events.push((*token, ready));
             }
         }
         events.extend(self.late_event(world));
@@ -312,5 +310,43 @@ impl SimulatedTransport {
         if let Some(host) = host.filter(|it| it.answer_due_ms().is_some_and(|at| at <= now_ms)) {
             host.answer();
         }
+    }
+}
+
+/// Of the sockets with an event those that one poll reports: first those that were left out most
+/// often, as the system has a queue of them. The others are left out once more.
+// Test: no_socket_is_left_out_for_ever_by_busy_ones.
+fn next_to_report<'a, 'b>(
+    sockets: &'a mut [(usize, &'b mut Socket)],
+    max_events: usize,
+) -> &'a mut [(usize, &'b mut Socket)] {
+    sockets.sort_by_key(|it| Reverse(it.1.left_out));
+    let (reported, left_out) = sockets.split_at_mut(max_events.min(sockets.len()));
+    left_out.iter_mut().for_each(|it| it.1.left_out += 1);
+    reported
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::peer::Peer;
+    use super::super::socket::Connect;
+    use super::*;
+    use crate::balance::Random;
+
+    #[test]
+    fn no_socket_is_left_out_for_ever_by_busy_ones() {
+        let mut random = Random::new(1);
+        let mut new = || Socket::new(Peer::new(&mut random), 0, 8, Connect::Done);
+        let mut sockets: Vec<Socket> = (0..7).map(|_| new()).collect();
+        let mut polls = [0; 7];
+        for _ in 0..4 {
+            let mut busy: Vec<_> = sockets.iter_mut().enumerate().collect();
+            for (number, socket) in next_to_report(&mut busy, 2) {
+                socket.poll();
+                socket.wake_up();
+                polls[*number] += 1;
+            }
+        }
+        assert!(polls.iter().all(|it| *it >= 1), "{polls:?}");
     }
 }

@@ -50,8 +50,9 @@ pub(super) struct Coverage {
     /// Clients that were handed off, or waited in a backlog for some time.
     pub(super) handoffs: usize,
     pub(super) waits: usize,
-    /// Sessions in lists, and listeners that were closed.
+    /// Sessions in lists, sessions found to be ended, and listeners that were closed.
     pub(super) listed: usize,
+    pub(super) found: usize,
     pub(super) closed_listeners: usize,
     /// The virtual time of the end.
     pub(super) ended_ms: u64,

@@ -156,6 +156,9 @@ fn html_lines(scene: &Scene, html: &str) -> String {
     let line = |line: &str| {
         let line = between(line, "name=\"token\" value=\"", "\"", "TOKEN");
         let line = between(&line, "notice=", "\"", "NUMBER");
+        // The id of a session has the number of its worker.
+        let line = between(&line, "id=\"x.", "\"", "SESSION");
+        let line = between(&line, "name=\"id\" value=\"", "\"", "SESSION");
         without_numbers(&between(&line, " d=\"", "\"", "PATH")) + "\n"
     };
     lines.lines().map(line).collect()

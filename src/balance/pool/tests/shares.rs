@@ -337,3 +337,47 @@ fn too_many_early_ends_in_a_row_make_a_host_failed_which_returns_later_each_time
     let change = fixture.pool.refused_early(&picked, CLIENT, now_ms);
     assert_eq!(change, Some(HealthChange::Down(failure)));
 }
+
+#[test]
+fn only_what_is_more_than_a_tenth_above_its_share_is_too_much() {
+    type Sessions = &'static [(&'static str, usize)];
+    let table: [(&str, &str, Sessions, Sessions); 14] = [
+        ("leastc", "", &[], &[]),
+        ("leastc", "a", &[], &[]),
+        ("leastc", "a", &[("a", 50)], &[]),
+        ("leastc", "a b", &[("a", 1)], &[]),
+        ("leastc", "a b", &[("a", 10)], &[("a", 5)]),
+        ("leastc", "a b", &[("a", 55), ("b", 45)], &[]),
+        ("leastc", "a b", &[("a", 56), ("b", 44)], &[("a", 1)]),
+        ("leastc", "a b c", &[("a", 2)], &[("a", 1)]),
+        (
+            "leastc",
+            "a b c",
+            &[("a", 50), ("b", 40)],
+            &[("a", 17), ("b", 7)],
+        ),
+        // By weight, where the scheduler looks at weights.
+        ("weightlc", "a*3 b", &[("a", 30), ("b", 10)], &[]),
+        ("weightlc", "a*3 b", &[("a", 10), ("b", 30)], &[("b", 19)]),
+        ("leastc", "a*3 b", &[("a", 30), ("b", 10)], &[("a", 8)]),
+        // A host that gets no sessions has no share, and its sessions belong to none.
+        ("leastc", "a b@drain", &[("a", 10), ("b", 30)], &[]),
+        ("leastc", "a b c@down", &[("a", 10), ("c", 90)], &[("a", 5)]),
+    ];
+    for (scheduler, hosts, open, expected) in table {
+        let mut fixture = PoolFixture::new(scheduler, "");
+        for (name, sessions) in open {
+            let others = ["a", "b", "c"].map(|it| match it == *name {
+                true => it.to_owned(),
+                false => format!("{it}@down"),
+            });
+            fixture.configure(scheduler, &others.join(" "));
+            (0..*sessions).for_each(|_| drop(fixture.run("+")));
+        }
+        fixture.configure(scheduler, hosts);
+        let expected: Vec<_> = (expected.iter())
+            .map(|(name, excess)| (fixture.id(name), *excess))
+            .collect();
+        assert_eq!(fixture.pool.excess(), expected, "{hosts} with {open:?}");
+    }
+}

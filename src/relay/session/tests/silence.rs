@@ -283,6 +283,17 @@ fn after_a_late_half_close_the_other_side_has_its_time_to_answer() {
 }
 
 #[test]
+fn a_host_that_breaks_after_a_half_close_gives_no_new_time() {
+    let mut session = relaying(TIMEOUTS);
+    session.handle_peers_watched();
+    session.handle_ready(Client, ENDING, 0);
+    session.handle_end(ToHost);
+    session.handle_shutdown(ToHost, 1000);
+    session.handle_ready(Host, BROKEN, 5000);
+    assert_eq!(session.deadline_ms(), Some(11_000));
+}
+
+#[test]
 fn a_client_that_lets_a_broken_hosts_last_words_lie_is_cut_off() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Host, READABLE, 0);
