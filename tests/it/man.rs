@@ -321,7 +321,7 @@ fn the_examples_are_read_without_a_warning() {
     assert_eq!(of("<check ").count(), 8);
     for check in of("<check ") {
         read(&format!(
-            "<config><service name=\"a\"><listen ip=\"*:1\"/><group enable=\"true\">{check}\
+            "<config><service name=\"a\"><listen ip=\"*:1\"/><group name=\"b\" enable=\"true\">{check}\
              <host ip=\"10.0.0.1:1\"/></group></service></config>"
         ));
     }
