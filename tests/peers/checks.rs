@@ -373,9 +373,10 @@ fn sessions_go_to_the_primary_of_postgresql_and_follow_it() {
     let b = cluster.start("b", hosts[1], "hot_standby=on");
     let patroni = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/patroni.py");
     let postgres = hosts[0].port().to_string();
+    let psql = cluster.program("psql");
     let _patroni = beside.map(|address| {
         let (ip, port) = (address.ip().to_string(), address.port().to_string());
-        Peer::start("python3", &[patroni, &ip, &port, &postgres], address)
+        Peer::start("python3", &[patroni, &ip, &port, &postgres, &psql], address)
     });
     let port = format!("port=\"{}\"", beside[0].port());
     let by_patroni = check_with("path=\"/primary\"").replace("port=\"8008\"", &port);

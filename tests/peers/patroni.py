@@ -1,6 +1,8 @@
 """Tells who is the primary as Patroni's REST API does: 200 from a primary, else 503.
 
-Usage: patroni.py ADDRESS PORT POSTGRES-PORT
+Usage: patroni.py ADDRESS PORT POSTGRES-PORT PSQL
+
+Debian's psql is a script that looks for a program, which takes time: PSQL is that program.
 """
 
 import http.server
@@ -8,7 +10,7 @@ import subprocess
 import sys
 
 address, port, postgres = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-psql = ["psql", "-h", address, "-p", postgres, "-U", "txlb", "-wAtc", "select pg_is_in_recovery()", "postgres"]
+psql = [sys.argv[4], "-h", address, "-p", postgres, "-U", "txlb", "-wAtc", "select pg_is_in_recovery()", "postgres"]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
