@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::balance::{Health, PickContext, Random};
-    use crate::config;
+    use crate::config::{self, Algorithm};
 
     /// A pool with these checks, as in a file, and its hosts.
     fn pool(checks: &str, hosts: &str) -> (HostPool, Vec<CheckedHost>) {
@@ -292,6 +292,24 @@ mod tests {
         assert_eq!(after("down", 2), "bb");
         assert_eq!(after("up", 2), "ab");
         assert_eq!(after("maint", 2), "bb");
+    }
+
+    #[test]
+    fn a_host_that_its_agent_takes_out_comes_back_under_any_scheduler() {
+        for algorithm in Algorithm::ALL {
+            // The group's first configuration has the host out, or in.
+            for first in ["0%", "drain", "down", "maxconn:1", "50%"] {
+                let mut group = group(AGENT, HOST);
+                group.scheduler = algorithm.clone().into();
+                let mut pool = HostPool::new(&group, 1, 0);
+                let host = pool.checked_hosts()[0];
+                let _ = says(&mut pool, host, first);
+                pool.configure(&group, 0);
+                let _ = picks(&mut pool, 1);
+                let _ = says(&mut pool, host, "up ready 100% maxconn:0");
+                assert_eq!(picks(&mut pool, 2), "aa", "{algorithm} after {first}");
+            }
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@
 //! heaviest host has a turn in every round, a host of a third of its weight in every third.
 //!
 //! The table has all configured hosts with a weight, in any state, and does not change with
-//! their health. If the host of a client's slot may not be picked, the client gets the host
-//! of the next slot that may. No other client moves.
+//! their health, nor with what agents say. If the host of a client's slot may not be picked, the
+//! client gets the host of the next slot that may. No other client moves.
 //!
 //! Several balancers agree if their hosts have the same names and weights, in any order.
 //! **So nothing here may ever change**: not the hash, not the sizes of the table, not the
@@ -78,13 +78,15 @@ impl Scheduler for Maglev {
     }
 }
 
-/// The hosts with a weight, sorted by name.
+/// The hosts with a weight, sorted by name. It is the configured one: what agents say differs from
+/// balancer to balancer.
+// Test: a_host_that_its_agent_takes_out_comes_back_under_any_scheduler.
 fn weighted_hosts(hosts: &Hosts) -> Vec<WeightedHost> {
-    let weighted = hosts.members().filter(|member| member.weight() > 0);
+    let weighted = hosts.members().filter(|member| member.weight > 0);
     let mut weighted_hosts: Vec<WeightedHost> = weighted
         .map(|member| WeightedHost {
             name: member.name().to_owned(),
-            weight: member.weight(),
+            weight: member.weight,
             id: member.id(),
         })
         .collect();
