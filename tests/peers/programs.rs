@@ -6,7 +6,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -176,7 +175,7 @@ fn a_txlb_that_was_not_restarted_is_not_reported_as_restarted() {
         value.unwrap().to_owned()
     };
     let values: Vec<_> = (0..SCRAPES).map(scrape).collect();
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/alerts.yml");
+    let rules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/alerts.yml");
     let series = format!(
         "'txlb_process_start_time_seconds{{job=\"txlb\"}}', values: '{}'",
         values.join(" ")
