@@ -147,7 +147,12 @@ impl PoolFixture {
 
     pub(super) fn host_ends(&mut self, name: &str, end: HostEnd) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
-        self.pool.host_ended(id, address, end, self.now_ms)
+        let served = (end == HostEnd::Served).then(|| {
+            let now_ms = self.now_ms;
+            self.pool.has_served(id, address, now_ms)
+        });
+        let change = self.pool.host_ended(id, address, end, self.now_ms);
+        served.flatten().or(change)
     }
 
     pub(super) fn fail(&mut self, name: &str) -> Option<HealthChange> {

@@ -234,10 +234,8 @@ impl Hosts {
         self.follow_presence(now_ms);
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        let open_to_failed =
-            |it: &&Member| self.fail_open && it.is_usable() && it.has_failed() && !it.is_pending();
         let ready = || self.members().filter(|member| member.is_ready());
-        let failed = || self.members().filter(open_to_failed);
+        let failed = || self.members().filter(|member| self.is_open_to(member));
         for backup in [false, true] {
             if candidates.is_empty() {
                 let chosen = ready().filter(|member| member.backup == backup);
@@ -259,6 +257,11 @@ impl Hosts {
             }
         }
         self.candidates = candidates;
+    }
+
+    /// Whether a failed host may be picked while all have failed.
+    fn is_open_to(&self, member: &Member) -> bool {
+        self.fail_open && member.is_usable() && member.has_failed() && !member.is_pending()
     }
 
     /// Hosts that may be picked again start slowly, where that is configured.
@@ -303,10 +306,16 @@ impl Hosts {
     }
 
     /// The backup with the least load for its share, of equals the one that has been without a
-    /// new session longest. Only if it is no candidate: others are, and all were `tried`.
+    /// new session longest. Only if it is no candidate: others are, and all were `tried`. Failed
+    /// ones while no host is ready, and the group fails open.
     pub(super) fn spare_backup(&self, tried: &[HostId]) -> Option<HostId> {
+        let any_ready = self.members().any(Member::is_ready);
+        let may_be_picked = |it: &Member| match any_ready {
+            true => it.is_ready(),
+            false => self.is_open_to(it),
+        };
         let spare = self.members().filter(|it| {
-            it.backup && it.is_ready() && it.candidate.is_none() && !tried.contains(&it.id)
+            it.backup && may_be_picked(it) && it.candidate.is_none() && !tried.contains(&it.id)
         });
         spare
             .min_by_key(|it| (it.load_for_share(), it.last_pick))

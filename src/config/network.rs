@@ -39,7 +39,13 @@ impl FromStr for Network {
             Some(_) => return Err(()),
         };
         let first = masked(address, bits).ok_or(())?;
-        Ok(Network { first, bits })
+        // IPv4 addresses are listed as mapped into IPv6 where a service listens on both.
+        Ok(
+            match (first.to_canonical(), bits.checked_sub(MAPPED_BITS)) {
+                (first @ IpAddr::V4(_), Some(bits)) if address.is_ipv6() => Network { first, bits },
+                _ => Network { first, bits },
+            },
+        )
     }
 }
 
@@ -51,6 +57,9 @@ impl fmt::Display for Network {
         }
     }
 }
+
+/// Bits before an IPv4 address that is mapped into IPv6.
+const MAPPED_BITS: u8 = 96;
 
 /// Bits of an address of this family.
 fn width(address: IpAddr) -> u8 {
@@ -83,6 +92,8 @@ mod tests {
             ("10.9.8.7/8", "10.0.0.0", "9.255.255.255"),
             ("10.0.0.7", "10.0.0.7", "10.0.0.6"),
             ("10.0.0.0/8", "::ffff:10.0.0.1", "::a00:1"),
+            ("::ffff:10.0.0.1", "10.0.0.1", "10.0.0.2"),
+            ("::ffff:10.0.0.1/104", "10.9.9.9", "11.0.0.1"),
             ("0.0.0.0/0", "255.255.255.255", "::1"),
             ("::/0", "2001:db8::1", "10.0.0.1"),
             ("2001:db8::/33", "2001:db8:7fff::", "2001:db8:8000::"),

@@ -29,6 +29,9 @@ impl HostCheck {
     }
 }
 
+/// The first time of a check is within this time.
+const FIRST_MS: u64 = 1000;
+
 /// The schedule.
 #[derive(Debug)]
 pub(super) struct CheckSchedule {
@@ -42,6 +45,8 @@ pub(super) struct CheckSchedule {
 struct Entry {
     check: HostCheck,
     due_ms: u64,
+    /// It has not ended yet for the first time.
+    is_first: bool,
     is_running: bool,
     /// The last result, for checks that log theirs.
     last: Option<String>,
@@ -57,15 +62,19 @@ impl CheckSchedule {
         }
     }
 
-    /// Replaces the checks. Those that were there keep their times; the first time of a new one is
-    /// somewhere in its interval.
+    /// Replaces the checks. Those that were there keep their times. A new one is due within a second,
+    /// as sessions may wait for it (`initial`), and then somewhere in its interval.
     pub(super) fn set(&mut self, checks: impl IntoIterator<Item = HostCheck>, now_ms: u64) {
         let mut former = std::mem::take(&mut self.entries);
         self.due.clear();
         for check in checks {
             let key = check.key();
             let entry = former.remove(&key).unwrap_or_else(|| Entry {
-                due_ms: now_ms + self.random.below(interval_ms(&check.check, false)),
+                due_ms: now_ms
+                    + self
+                        .random
+                        .below(interval_ms(&check.check, false).min(FIRST_MS)),
+                is_first: true,
                 is_running: false,
                 last: None,
                 check,
@@ -101,11 +110,15 @@ impl CheckSchedule {
         let interval_ms = interval_ms(&check.check, has_failed);
         // A sixteenth earlier to a sixteenth later: checks that fell together drift apart.
         let jitter_ms = self.random.below(interval_ms / 8 + 1);
+        let phase_ms = self.random.below(interval_ms);
         let Some(entry) = self.entries.get_mut(&key).filter(|it| it.is_running) else {
             return;
         };
         entry.is_running = false;
-        let next_ms = entry.due_ms + interval_ms - interval_ms / 16 + jitter_ms;
+        let next_ms = match std::mem::take(&mut entry.is_first) {
+            true => entry.due_ms + phase_ms,
+            false => entry.due_ms + interval_ms - interval_ms / 16 + jitter_ms,
+        };
         entry.due_ms = next_ms.max(now_ms);
         self.due.push(Reverse((entry.due_ms, key)));
     }
@@ -129,6 +142,8 @@ fn interval_ms(check: &Check, has_failed: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
     use crate::balance::HostPool;
 
@@ -173,12 +188,13 @@ mod tests {
         let checks = checks(1000, "interval='2'");
         let mut schedule = CheckSchedule::new(1);
         schedule.set(checks.clone(), 5_000);
-        let times: Vec<u64> = starts(&mut schedule, 65_000, false)
-            .into_iter()
-            .map(|(at_ms, _)| at_ms)
-            .collect();
-        assert!((29_000..=31_000).contains(&times.len()), "{}", times.len());
-        for from_ms in (5_000..65_000).step_by(100) {
+        let starts = starts(&mut schedule, 65_000, false);
+        let early = starts.iter().filter(|(at_ms, _)| *at_ms < 6_000);
+        let keys: HashSet<Key> = early.map(|(_, key)| *key).collect();
+        assert_eq!(keys.len(), 1000, "each is due within a second");
+        let times: Vec<u64> = starts.into_iter().map(|(at_ms, _)| at_ms).collect();
+        assert!((30_000..=32_000).contains(&times.len()), "{}", times.len());
+        for from_ms in (8_000..65_000).step_by(100) {
             let now = times
                 .iter()
                 .filter(|it| (from_ms..from_ms + 100).contains(*it));

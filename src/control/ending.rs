@@ -36,6 +36,7 @@ pub(super) struct Ending {
     services: BTreeMap<String, ServiceEnding>,
     campaigns: Vec<Campaign>,
     waiters: Vec<Waiter>,
+    is_stopping: bool,
     next_ms: Option<u64>,
 }
 
@@ -232,28 +233,33 @@ impl Ending {
     /// Forgets what verbs have begun: txlb stops.
     pub(super) fn stop(&mut self) {
         self.campaigns.clear();
-        self.waiters
-            .iter_mut()
-            .for_each(|waiter| waiter.until_ms = 0);
+        self.is_stopping = true;
         self.wake();
     }
 
     fn answer_waiters(&mut self, data_plane: &DataPlane, now_ms: u64) {
+        let is_stopping = self.is_stopping;
         self.waiters.retain(|waiter| {
             let open = |(group, id, name): &(Arc<Group>, HostId, String)| {
                 let open = group.pool().open_on(*id);
                 (open > 0).then(|| format!("{} on host {name}", plural(open, "session")))
             };
             let left: Vec<String> = waiter.hosts.iter().filter_map(open).collect();
-            if !left.is_empty() && now_ms < waiter.until_ms {
-                return true;
-            }
-            let outcome = match left.is_empty() {
-                true => Ok("no session is left".to_owned()),
-                false => Err(format!(
-                    "still open: {}; the drain goes on",
-                    left.join(", ")
-                )),
+            // A removed host is not wanted either.
+            let mut hosts = waiter.hosts.iter();
+            let back = hosts.find(|(group, id, _)| group.pool().is_wanted(*id));
+            let is_over = left.is_empty() || now_ms >= waiter.until_ms || is_stopping;
+            let outcome = match back {
+                Some((_, _, name)) => Err(format!("host {name} is up again: it is not drained")),
+                None if !is_over => return true,
+                None if left.is_empty() => Ok("no session is left".to_owned()),
+                None => {
+                    let left = left.join(", ");
+                    Err(match is_stopping {
+                        true => format!("txlb is stopping; still open: {left}"),
+                        false => format!("still open: {left}; the drain goes on"),
+                    })
+                }
             };
             // The client may have gone.
             let answer = Response::new(outcome, data_plane.generation());

@@ -123,24 +123,29 @@ impl<T: Transport> Connection<T> {
         result
     }
 
-    /// Tells the pool of a host that is done before its client, and of a suspect host's first byte.
+    /// Tells the pool of the first byte of a host that has ended sessions early, and of a host that
+    /// is done before its client.
     fn report_host(&mut self, now_ms: u64) {
         let Some(picked) = &mut self.picked else {
             return;
         };
         let (id, address) = (picked.id, picked.address);
-        let change = if !self.host_ended && self.session.is_host_done() {
-            self.host_ended = true;
-            let end = self.session.host_end(now_ms);
-            self.group.pool().host_ended(id, address, end, now_ms)
-        } else if picked.suspect && self.session.has_host_spoken() {
-            picked.suspect = false;
-            self.group.pool().has_served(id, address, now_ms)
-        } else {
+        let serves = picked.ended_early && self.session.has_host_spoken();
+        let is_done = !self.host_ended && self.session.is_host_done();
+        if !serves && !is_done {
             return;
-        };
+        }
+        picked.ended_early &= !serves;
+        self.host_ended |= is_done;
+        let mut pool = self.group.pool();
+        let served = serves.then(|| pool.has_served(id, address, now_ms));
+        let end = self.session.host_end(now_ms);
+        let ended = is_done.then(|| pool.host_ended(id, address, end, now_ms));
+        drop(pool);
         if let Some(picked) = &self.picked {
-            self.log_health_change(picked, change, now_ms);
+            for change in [served, ended] {
+                self.log_health_change(picked, change.flatten(), now_ms);
+            }
         }
     }
 

@@ -104,7 +104,10 @@ impl SessionFilter {
             && (self.client).is_none_or(|it| it.contains(connection.client_address.ip()))
             && connection.session.idle_ms(now_ms) >= self.idle_ms;
         match &self.hosts {
-            Some(hosts) if is_meant => hosts.cause(host_of(connection)?),
+            Some(hosts) if is_meant => {
+                let cause = hosts.cause(host_of(connection)?);
+                cause.filter(|it| *it != EndCause::HostFailed || still_ends(connection, *it))
+            }
             _ => is_meant.then_some(EndCause::Chosen),
         }
     }
@@ -279,10 +282,18 @@ pub(crate) fn keep_longest_silent(found: &mut Vec<FoundSession>, most: usize) {
 
 /// Whether the cause still holds: a failed host may be back meanwhile, a drained one up.
 // Test: every_run_keeps_its_promises.
-fn still_ends<T: Transport>(connection: &Connection<T>, cause: EndCause) -> bool {
+pub(super) fn still_ends<T: Transport>(connection: &Connection<T>, cause: EndCause) -> bool {
     let pool = || connection.group.pool();
     match (cause, &connection.picked) {
-        (EndCause::HostFailed, Some(picked)) => pool().has_failed(picked.id),
+        // A session that came after that found the host good enough: while all have failed, they are
+        // tried (`failOpen`).
+        // Test: sessions_that_come_while_all_have_failed_stay.
+        (EndCause::HostFailed, Some(picked)) => {
+            let failed_since_ms = pool().failed_since_ms(picked.id);
+            let connected_ms = connection.session.connected_ms();
+            failed_since_ms
+                .is_some_and(|since_ms| connected_ms.is_some_and(|at_ms| at_ms < since_ms))
+        }
         (EndCause::HostOut, Some(picked)) => !pool().is_wanted(picked.id),
         (EndCause::HostFailed | EndCause::HostOut, None) => false,
         (EndCause::GroupOut | EndCause::Chosen | EndCause::Rebalance, _) => true,

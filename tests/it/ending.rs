@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::{End, connect, patient, read_all, who};
 use crate::support::config::web;
-use crate::support::control::Controlled;
+use crate::support::control::{Controlled, ctl};
 use crate::support::host::{Host, Listener, Place};
 use crate::support::{pause, until};
 
@@ -172,6 +172,41 @@ fn sessions_of_a_host_that_fails_are_ended_where_the_group_says_so() {
     assert_eq!(read_all(&client), CLEAN);
     controlled.txlb.wait_for(" DD ");
     drop(at_host);
+}
+
+#[test]
+fn sessions_that_come_while_all_have_failed_stay() {
+    let a = Host::new("a");
+    let check = "<check type='send' expect='x' fall='1' interval='0.05' timeout='0.2'/><host ";
+    let config = web("", "roundr", &[a.address()]).replacen("<host ", check, 1);
+    let config = config.replace("<group ", "<group whenFailed='end' ");
+    let mut controlled = Controlled::start(&config);
+    let (old, _) = client(&controlled);
+    controlled.txlb.wait_for("host web:main/a is down");
+    assert_eq!(read_all(&old), CLEAN);
+    let (new, _) = client(&controlled);
+    pause(Duration::from_millis(600));
+    assert!(goes_on(&new));
+}
+
+#[test]
+fn who_waits_for_a_host_to_be_empty_is_told_that_it_is_up_again() {
+    let (a, b) = (Host::new("a"), Host::new("b"));
+    let controlled = start("", &[&a, &b]);
+    let (_client, name) = client(&controlled);
+    let name = format!("name={name}");
+    let keys = ["service=web", "group=main", &*name];
+    let told = std::thread::scope(|scope| {
+        let drain = [&["drainHost"][..], &keys, &["wait=60"]].concat();
+        let socket = &controlled.socket;
+        let waiting = scope.spawn(move || ctl(socket, &drain).stderr);
+        until("it is drained", || {
+            controlled.tell(&["status"]).contains("drain/")
+        });
+        controlled.tell(&[&["hostAdminUp"][..], &keys].concat());
+        waiting.join().unwrap()
+    });
+    assert!(told.contains("is up again"), "{told}");
 }
 
 #[test]

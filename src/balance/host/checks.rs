@@ -44,9 +44,18 @@ impl CheckState {
 impl Member {
     /// Gives it the checks of its group, each with its former index if it was there before.
     pub(in crate::balance) fn set_checks(&mut self, former: &[(&Check, Option<usize>)]) {
+        // A host that has failed comes back by `rise` passes of a new check, too.
+        let verdict = match self.has_failed() {
+            true => Verdict::Failed,
+            false => Verdict::Open,
+        };
+        let new = CheckState {
+            verdict,
+            ..CheckState::default()
+        };
         let known = |index: &Option<usize>| self.checks.get((*index)?).copied().flatten();
         let state = |(check, index): &(&Check, _)| {
-            let state = known(index).unwrap_or_default();
+            let state = known(index).unwrap_or(new);
             Some(state).filter(|_| check.decides())
         };
         self.checks = former.iter().map(state).collect();
@@ -173,6 +182,16 @@ impl Member {
     /// What its agent says, if it has said anything.
     pub(in crate::balance) fn agent(&self) -> Option<&Agent> {
         self.agent.as_deref()
+    }
+
+    /// Whether its agent, if there is one, lets it have new sessions.
+    pub(in crate::balance) fn is_wanted_by_agent(&self) -> bool {
+        self.agent().is_none_or(Agent::takes_sessions)
+    }
+
+    /// Whether it has as many sessions as its agent allows.
+    pub(in crate::balance) fn is_full(&self) -> bool {
+        self.agent().is_some_and(|agent| agent.is_full(self.open))
     }
 
     /// Whether its agent says that it is down.

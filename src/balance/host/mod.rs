@@ -223,9 +223,8 @@ impl Member {
             && self.weight > 0
             && self.address.is_some()
             && !self.is_circular()
-            && self
-                .agent()
-                .is_none_or(|agent| agent.takes_sessions() && !agent.is_full(self.open))
+            && self.is_wanted_by_agent()
+            && !self.is_full()
     }
 
     /// Whether its address is a listener of this process, so that a session would loop. Such
@@ -312,6 +311,11 @@ impl Member {
     /// Follows whether it may be picked; one that comes back starts slowly, if that takes time.
     /// Returns whether it does.
     pub(super) fn follow_presence(&mut self, slow_start_ms: u64, now_ms: u64) -> bool {
+        // A full host is busy, not away.
+        // Test: a_host_that_was_full_does_not_start_slowly.
+        if self.is_full() {
+            return self.slow_start.is_some();
+        }
         let (before, ready) = (self.presence, self.is_ready());
         self.presence = match before {
             _ if ready => Presence::Here,

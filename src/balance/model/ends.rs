@@ -61,6 +61,9 @@ impl Model {
                 },
                 _ => HostEnd::Served,
             };
+            if end == HostEnd::Served {
+                self.pool.has_served(id, address, self.now_ms);
+            }
             self.pool.host_ended(id, address, end, self.now_ms);
             self.sessions[at].host_ended = true;
             self.learn(&name, address, end);

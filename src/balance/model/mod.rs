@@ -192,6 +192,9 @@ impl Model {
         let spares = left.is_empty() && !tried.is_empty();
         if spares {
             left = self.ready();
+            if left.is_empty() {
+                left = self.open_to_failed();
+            }
             left.retain(|seen| seen.host.backup && untried(seen));
         }
         let now_ms = self.now_ms;
@@ -456,14 +459,17 @@ impl Model {
         }
     }
 
-    fn candidates(&self) -> Vec<ModelHost> {
+    /// The failed hosts, if they may be picked while all have failed.
+    fn open_to_failed(&self) -> Vec<ModelHost> {
         let all = self.group.hosts.iter().map(|host| &self.hosts[&host.name]);
         let fails_open = self.group.fail_open;
-        let failed: Vec<_> = all
-            .filter(|seen| fails_open && seen.is_usable() && seen.failed && !seen.pending)
+        all.filter(|seen| fails_open && seen.is_usable() && seen.failed && !seen.pending)
             .cloned()
-            .collect();
-        let kinds = [self.ready(), failed];
+            .collect()
+    }
+
+    fn candidates(&self) -> Vec<ModelHost> {
+        let kinds = [self.ready(), self.open_to_failed()];
         let by_backup = kinds.into_iter().flat_map(|hosts| {
             let (backups, others): (Vec<_>, Vec<_>) =
                 hosts.into_iter().partition(|seen| seen.host.backup);

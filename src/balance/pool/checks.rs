@@ -40,11 +40,19 @@ impl HostPool {
                 .push(same.unwrap_or_else(|| Arc::new(check.clone())));
             former.push((check, index));
         }
-        let has_agent = checks.iter().any(|check| !check.decides());
+        // What an agent said is forgotten with the one that said it, whichever that was.
+        let is_same = |agent: &Check, it: &Check| {
+            let place = |it: &Check| (it.decides(), it.ip, it.port, it.send.bytes().to_vec());
+            place(agent) == place(it)
+        };
+        let agent_is_gone = known
+            .iter()
+            .flatten()
+            .any(|former| !former.decides() && !checks.iter().any(|check| is_same(former, check)));
         for index in 0..self.hosts.all().len() {
             if let Some(member) = self.hosts.get_mut(self.hosts.all()[index]) {
                 member.set_checks(&former);
-                if !has_agent {
+                if agent_is_gone {
                     member.forget_agent(now_ms);
                 }
             }
@@ -123,8 +131,7 @@ impl HostPool {
 
     /// Whether a host has as many sessions as its agent allows.
     pub(super) fn is_full(&self, id: HostId) -> bool {
-        let member = self.hosts.get(id);
-        member.is_some_and(|member| member.agent().is_some_and(|it| it.is_full(member.open)))
+        self.hosts.get(id).is_some_and(Member::is_full)
     }
 }
 
@@ -310,6 +317,53 @@ mod tests {
                 assert_eq!(picks(&mut pool, 2), "aa", "{algorithm} after {first}");
             }
         }
+    }
+
+    #[test]
+    fn a_host_that_was_full_does_not_start_slowly() {
+        let mut group = group(AGENT, HOST);
+        group.slow_start = Some(std::time::Duration::from_secs(30));
+        let mut pool = HostPool::new(&group, 1, 0);
+        let host = pool.checked_hosts()[0];
+        says(&mut pool, host, "maxconn:1").unwrap();
+        assert_eq!(picks(&mut pool, 2), "a-");
+        pool.release(host.id, [10, 0, 0, 9].into(), 2);
+        assert!(pool.hosts().all(|host| host.slow_start.is_none()));
+        let _ = says(&mut pool, host, "drain");
+        let _ = says(&mut pool, host, "ready");
+        assert!(pool.hosts().all(|host| host.slow_start.is_some()));
+    }
+
+    #[test]
+    fn a_new_check_heals_no_failed_host_at_once() {
+        let (mut pool, hosts) = pool("<check type='tcp' fall='1' rise='2'/>", HOST);
+        let _ = check(&mut pool, hosts[0], 0, Err("x"));
+        pool.configure(&group("<check type='tcp' fall='1' rise='3'/>", HOST), 2);
+        for passes in 1..=3 {
+            let change = check(&mut pool, hosts[0], 0, Ok(()));
+            assert_eq!(change.is_some(), passes == 3, "after {passes}");
+        }
+    }
+
+    #[test]
+    fn what_an_agent_said_goes_with_that_agent_though_another_stays() {
+        let other = "<check type='agent' port='9778'/>";
+        let (mut pool, hosts) = pool(&format!("{AGENT}{other}"), HOST);
+        says(&mut pool, hosts[0], "drain").unwrap();
+        let slower = "<check type='agent' port='9777' interval='9'/>";
+        pool.configure(&group(&format!("{slower}{other}"), HOST), 2);
+        assert_eq!(picks(&mut pool, 1), "-", "it is the same agent");
+        pool.configure(&group(other, HOST), 3);
+        assert_eq!(picks(&mut pool, 1), "a");
+    }
+
+    #[test]
+    fn all_have_failed_where_the_others_are_drained_by_their_agents() {
+        let (mut pool, hosts) = pool(AGENT, TWO);
+        says(&mut pool, hosts[0], "drain").unwrap();
+        assert!(!pool.all_failed());
+        let _ = says(&mut pool, hosts[1], "down");
+        assert!(pool.all_failed());
     }
 
     #[test]

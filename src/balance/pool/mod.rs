@@ -61,8 +61,9 @@ pub struct Picked {
     pub host: Arc<Host>,
     /// The address to connect to.
     pub address: SocketAddr,
-    /// Whether the host was suspect: then its first byte is to be reported at once.
-    pub suspect: bool,
+    /// Whether the host has ended sessions early since it last served: then its first byte is to be
+    /// reported at once ([`HostPool::has_served`]).
+    pub ended_early: bool,
     /// The placement that a sticky client had before.
     previous: Option<Placement>,
 }
@@ -159,7 +160,7 @@ impl HostPool {
         self.picks += 1;
         let member = self.hosts.open_session(id, self.picks)?;
         let (host, address) = (Arc::clone(&member.host), member.address?);
-        let suspect = member.early_ends.is_suspect();
+        let ended_early = member.early_ends.row() > 0;
         let clients = self.clients.as_mut();
         let previous = clients
             .and_then(|it| it.session_started(context.client, member.placement, context.now_ms));
@@ -167,7 +168,7 @@ impl HostPool {
             id,
             host,
             address,
-            suspect,
+            ended_early,
             previous,
         };
         self.scheduler.session_started(&self.hosts, id);
@@ -463,7 +464,7 @@ impl HostPool {
         let mut in_service = self
             .hosts
             .members()
-            .filter(|member| member.is_in_service())
+            .filter(|member| member.is_in_service() && member.is_wanted_by_agent())
             .peekable();
         in_service.peek().is_some() && in_service.all(|it| it.has_failed() || it.is_pending())
     }
@@ -495,7 +496,13 @@ impl HostPool {
 
     /// Whether a host has failed.
     pub fn has_failed(&self, id: HostId) -> bool {
-        self.hosts.get(id).is_some_and(Member::has_failed)
+        self.failed_since_ms(id).is_some()
+    }
+
+    /// When a host failed, in milliseconds of the pool's clock; `None` if it has not.
+    pub fn failed_since_ms(&self, id: HostId) -> Option<u64> {
+        let member = self.hosts.get(id).filter(|member| member.has_failed())?;
+        Some(member.status().since_ms)
     }
 
     /// Whether a host is configured, and neither drained nor down.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::groups::DEL_GROUP;
 use super::{CommandError, GroupKey, Verb};
-use crate::config::{Config, Endpoint, Group, Service};
+use crate::config::{Config, Endpoint, Group, Host, Initial, Service};
 
 /// Addresses of hosts of a group that get no sessions for what is seen of them: they have failed,
 /// or their name has no address yet. A configuration alone does not tell.
@@ -72,7 +72,9 @@ fn fault(
     let has_usable = |group: &Group| {
         let unusable = unusable(&key(group));
         let mut hosts = group.hosts.iter();
-        hosts.any(|host| host.in_service() && !unusable.contains(&host.address))
+        hosts.any(|host| {
+            host.in_service() && !unusable.contains(&host.address) && !waits(former, group, host)
+        })
     };
     if has_usable(is) {
         return None;
@@ -94,6 +96,13 @@ fn fault(
         return None;
     };
     Some((group, error))
+}
+
+/// Whether a host is new, or elsewhere, in a group whose new hosts wait for a first check.
+fn waits(former: &Service, group: &Group, host: &Host) -> bool {
+    let before = former.groups.iter().find(|it| it.name == group.name);
+    let mut known = before.into_iter().flat_map(|group| &group.hosts);
+    group.initial == Initial::Down && !known.any(|it| it.address == host.address)
 }
 
 impl Verb {
@@ -245,6 +254,24 @@ mod tests {
         applied(&[], &["delAllHosts group=spare"]).unwrap();
         let new: Command = "newService service=new listen=2".parse().unwrap();
         apply_all(&[new.into_change().unwrap()], &config()).unwrap();
+    }
+
+    #[test]
+    fn a_host_that_waits_for_its_first_check_is_not_usable() {
+        let down = "setGroup initial=down";
+        for whole in [
+            &["addHost name=c ip=c:1", "delHost name=a", "delHost name=b"][..],
+            &["setHost name=a ip=c:1", "delHost name=b"],
+            &[
+                "addHost group=spare name=c ip=c:1",
+                "enableGroup group=spare",
+            ],
+        ] {
+            let waiting = &["setGroup initial=down group=spare", down];
+            assert!(applied(waiting, whole).is_err(), "{whole:?}");
+            applied(&[], whole).unwrap();
+        }
+        applied(&[down], &["setHost name=a rename=c", "delHost name=b"]).unwrap();
     }
 
     #[test]

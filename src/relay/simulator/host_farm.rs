@@ -48,6 +48,8 @@ pub(super) struct HostFarm {
     behaviours: Vec<Behaviour>,
     /// What this machine lacks.
     shortage: Option<Errno>,
+    /// It has lacked local ports, so a worker may spare an address of any client.
+    lacked_ports: bool,
     /// Draws what concerns checks: runs without any are as they would be without it.
     check_random: Random,
     /// Checks on their way: results may come after their host has gone or moved.
@@ -89,6 +91,7 @@ impl HostFarm {
             group: Arc::new(Group::new("web", "main", HostPool::new(&group, WORKERS, 0))),
             config: group,
             shortage: None,
+            lacked_ports: false,
             check_random,
             checks: Vec::new(),
             picking: Cell::new(None),
@@ -109,6 +112,7 @@ impl HostFarm {
             4 => {
                 self.shortage =
                     [None, None, Some(Errno::MFILE), Some(Errno::ADDRNOTAVAIL)][random.index(4)];
+                self.lacked_ports |= self.shortage == Some(Errno::ADDRNOTAVAIL);
             }
             5 => self.check_hosts(random, now_ms),
             6 => self.send_heartbeats(random, now_ms),
@@ -229,10 +233,11 @@ impl HostFarm {
     /// The hosts that may be picked: candidates, and backups that have not failed, for clients that
     /// have tried all candidates.
     pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
-        let [others, backups, ..] = self.by_kind();
-        match others.is_empty() {
-            true => self.candidates(),
-            false => [others, backups].concat(),
+        let [others, backups, failed, failed_backups] = self.by_kind();
+        match (others.is_empty(), backups.is_empty()) {
+            (false, _) => [others, backups].concat(),
+            (true, false) => backups,
+            (true, true) => [failed, failed_backups].concat(),
         }
     }
 
@@ -304,6 +309,11 @@ impl HostFarm {
     /// Whether this machine has no file descriptor left.
     pub(super) fn lacks_descriptors(&self) -> bool {
         self.shortage == Some(Errno::MFILE)
+    }
+
+    /// Whether this machine has lacked local ports in this run.
+    pub(super) fn lacked_ports(&self) -> bool {
+        self.lacked_ports
     }
 
     /// Starts a connect.

@@ -84,6 +84,10 @@ fn a_backup_is_picked_only_while_no_other_host_can_be() {
             fixture.pick(&[a, b, c]).is_none(),
             "{scheduler}: d has failed"
         );
+        // While all have failed, a client that has tried the others has the backups left.
+        fixture.run("!a !b !c");
+        assert_eq!(fixture.pick(&[]).unwrap().id, a, "{scheduler}");
+        assert_ne!(fixture.pick(&[a]).unwrap().id, a, "{scheduler}");
     }
 }
 
@@ -246,6 +250,29 @@ fn nobody_is_suspect_where_none_serves_and_what_tells_nothing_breaks_no_row() {
         told.extend(end(&mut fixture, "a", how).map(|change| (number, change)));
     }
     assert_eq!(told, [(40, HealthChange::Suspect)]);
+}
+
+#[test]
+fn the_end_of_an_old_session_clears_nobody() {
+    let mut fixture = PoolFixture::new("leastc", "a b");
+    configure(&mut fixture, "leastc", "a b", |group| group.fail_after = 2);
+    let (id, address) = (fixture.id("a"), fixture.address("a"));
+    fixture.run("+ + + +");
+    assert_eq!(end(&mut fixture, "a", QUICK), None);
+    // Its first byte came before that.
+    let now_ms = fixture.now_ms;
+    let old = |fixture: &mut PoolFixture| {
+        let pool = &mut fixture.pool;
+        pool.host_ended(id, address, HostEnd::Served, now_ms)
+    };
+    assert_eq!(old(&mut fixture), None);
+    fixture.run("+");
+    let down = end(&mut fixture, "a", QUICK);
+    assert_eq!(down, Some(HealthChange::Down(Failure::EndedEarly(2))));
+    assert_eq!(old(&mut fixture), None);
+    // Who is picked in a row reports the first byte, however long the session goes on.
+    let picked = fixture.pick(&[fixture.id("b")]);
+    assert!(picked.is_none_or(|picked| picked.ended_early));
 }
 
 #[test]
