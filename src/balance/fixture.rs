@@ -147,12 +147,9 @@ impl PoolFixture {
 
     pub(super) fn host_ends(&mut self, name: &str, end: HostEnd) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
-        let served = (end == HostEnd::Served).then(|| {
-            let now_ms = self.now_ms;
-            self.pool.has_served(id, address, now_ms)
-        });
-        let change = self.pool.host_ended(id, address, end, self.now_ms);
-        served.flatten().or(change)
+        let news = (end == HostEnd::Served, Some(end));
+        let changes = self.pool.host_reported(id, address, news, self.now_ms);
+        changes.into_iter().flatten().next()
     }
 
     pub(super) fn fail(&mut self, name: &str) -> Option<HealthChange> {

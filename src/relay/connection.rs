@@ -5,6 +5,7 @@
 
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use super::port_gate::PortGates;
 use super::session::{Action, Break, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
-use crate::balance::{Failure, HealthChange, PickContext, Picked, Random};
+use crate::balance::{Failure, HealthChange, HostEnd, PickContext, Picked, Random};
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// A session and its transport.
@@ -123,30 +124,28 @@ impl<T: Transport> Connection<T> {
         result
     }
 
-    /// Tells the pool of the first byte of a host that has ended sessions early, and of a host that
-    /// is done before its client.
+    /// Tells the pool what is new of the host while the session goes on.
     fn report_host(&mut self, now_ms: u64) {
-        let Some(picked) = &mut self.picked else {
+        let news = self.host_news(self.session.is_host_done(), now_ms);
+        let Some(picked) = self.picked.as_ref().filter(|_| news != (false, None)) else {
             return;
         };
-        let (id, address) = (picked.id, picked.address);
-        let serves = picked.ended_early && self.session.has_host_spoken();
-        let is_done = !self.host_ended && self.session.is_host_done();
-        if !serves && !is_done {
-            return;
-        }
-        picked.ended_early &= !serves;
-        self.host_ended |= is_done;
         let mut pool = self.group.pool();
-        let served = serves.then(|| pool.has_served(id, address, now_ms));
-        let end = self.session.host_end(now_ms);
-        let ended = is_done.then(|| pool.host_ended(id, address, end, now_ms));
+        let changes = pool.host_reported(picked.id, picked.address, news, now_ms);
         drop(pool);
-        if let Some(picked) = &self.picked {
-            for change in [served, ended] {
-                self.log_health_change(picked, change.flatten(), now_ms);
-            }
-        }
+        self.log_health_changes(picked, changes.into_iter().flatten(), now_ms);
+    }
+
+    /// What the pool does not know yet: whether a host that has ended sessions early says its first
+    /// byte here, and how its part ended if it `is_over`.
+    // Test: a_host_that_answers_and_ends_at_once_ends_its_row_of_early_ends.
+    fn host_news(&mut self, is_over: bool, now_ms: u64) -> (bool, Option<HostEnd>) {
+        let Some(picked) = &mut self.picked else {
+            return (false, None);
+        };
+        let serves = self.session.has_host_spoken() && mem::take(&mut picked.ended_early);
+        let ends = is_over && !mem::replace(&mut self.host_ended, is_over);
+        (serves, ends.then(|| self.session.host_end(now_ms)))
     }
 
     fn run_actions(&mut self, context: &mut Context<'_, T>) -> RunResult {
@@ -353,7 +352,7 @@ impl<T: Transport> Connection<T> {
             .group
             .pool()
             .connected(picked.id, picked.address, context.now_ms);
-        self.log_health_change(picked, change, context.now_ms);
+        self.log_health_changes(picked, change, context.now_ms);
     }
 
     fn connect_timed_out(&mut self, context: &mut Context<'_, T>) {
@@ -394,7 +393,7 @@ impl<T: Transport> Connection<T> {
                 } else {
                     self.session.handle_connect_failed(id, timed_out, now_ms);
                 }
-                self.log_health_change(&picked, change, now_ms);
+                self.log_health_changes(&picked, change, now_ms);
             }
             // A host that resets at once has accepted, so it has not failed. The client has said
             // nothing yet, so it may have another host.
@@ -402,7 +401,7 @@ impl<T: Transport> Connection<T> {
             ConnectError::ResetByHost => {
                 let change = self.group.pool().refused_early(&picked, client, now_ms);
                 self.session.handle_connect_failed(picked.id, false, now_ms);
-                self.log_health_change(&picked, change, now_ms);
+                self.log_health_changes(&picked, change, now_ms);
             }
             ConnectError::Local(shortage) => {
                 context.stats.count_error(shortage.resource_error());
@@ -425,8 +424,13 @@ impl<T: Transport> Connection<T> {
         self.group.log_emptied(emptied);
     }
 
-    fn log_health_change(&self, picked: &Picked, change: Option<HealthChange>, now_ms: u64) {
-        if let Some(change) = change {
+    fn log_health_changes(
+        &self,
+        picked: &Picked,
+        changes: impl IntoIterator<Item = HealthChange>,
+        now_ms: u64,
+    ) {
+        for change in changes {
             self.group
                 .log_health_change(picked.id, &picked.host.name, &change, now_ms);
         }
@@ -457,16 +461,15 @@ impl<T: Transport> Connection<T> {
             CloseMode::OrderlyIfDelivered if !self.session.is_quiet() => CloseMode::Reset,
             mode => mode,
         });
+        let news = self.host_news(true, now_ms);
         if let Some(picked) = &self.picked {
             let (id, client) = (picked.id, self.client_address.ip());
             let mut pool = self.group.pool();
-            let end = self.session.host_end(now_ms);
-            let change =
-                (!self.host_ended).then(|| pool.host_ended(id, picked.address, end, now_ms));
+            let changes = pool.host_reported(id, picked.address, news, now_ms);
             pool.session_ended(id, client, now_ms);
             let emptied = pool.take_emptied();
             drop(pool);
-            self.log_health_change(picked, change.flatten(), now_ms);
+            self.log_health_changes(picked, changes.into_iter().flatten(), now_ms);
             self.group.log_emptied(emptied);
         }
     }

@@ -1,7 +1,8 @@
 //! Hosts that end sessions: when they are busy, suspect, or failed because of it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::support::client::{connect, read_all};
 use crate::support::config::web;
@@ -11,7 +12,7 @@ use crate::support::txlb::Txlb;
 /// Says its name and ends its side; the connection stays until the client has ended.
 fn ends(mut stream: TcpStream, name: &str) {
     let _ = stream.write_all(name.as_bytes());
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let _ = stream.shutdown(Shutdown::Write);
     let _ = stream.read(&mut [0]);
 }
 
@@ -65,6 +66,32 @@ fn a_host_that_ends_sessions_at_once_fails_after_as_many_as_are_allowed() {
     txlb.wait_for(
         "host web:main/a is down: accepted 3 sessions in a row and ended each before its first byte",
     );
+}
+
+/// Closes at once, unless the client says something: then it answers when the client has ended.
+fn answers_at_the_end(mut stream: TcpStream, name: &str) {
+    let mut said = Vec::new();
+    let _ = stream.set_read_timeout(Some(Duration::from_millis(300)));
+    if stream.read_to_end(&mut said).is_ok() && !said.is_empty() {
+        let _ = stream.write_all(name.as_bytes());
+    }
+}
+
+#[test]
+fn a_host_that_answers_and_ends_at_once_ends_its_row_of_early_ends() {
+    let host = host("a", answers_at_the_end);
+    let config = web("", "roundr", &[host.address()]);
+    let config = config.replace("scheduler=", "failAfter=\"3\" scheduler=");
+    let mut txlb = Txlb::start(&config);
+    let address = txlb.address();
+    for _ in 0..4 {
+        assert_eq!(served(address, 2), "..");
+        let mut client = connect(address);
+        client.write_all(b"x").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(read_all(&client).0, b"a");
+    }
+    assert_eq!(txlb.count(" is down"), 0);
 }
 
 #[test]

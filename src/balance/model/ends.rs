@@ -61,10 +61,8 @@ impl Model {
                 },
                 _ => HostEnd::Served,
             };
-            if end == HostEnd::Served {
-                self.pool.has_served(id, address, self.now_ms);
-            }
-            self.pool.host_ended(id, address, end, self.now_ms);
+            let news = (end == HostEnd::Served, Some(end));
+            self.pool.host_reported(id, address, news, self.now_ms);
             self.sessions[at].host_ended = true;
             self.learn(&name, address, end);
             self.end_busy(&name, end != HostEnd::Served);

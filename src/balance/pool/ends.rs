@@ -42,10 +42,23 @@ impl HostPool {
         }
     }
 
-    /// The host's part in a session at `address` is over: all that it said is written to the
-    /// client, or it is gone. The session is open until [`HostPool::session_ended`], but no
-    /// longer keeps the host busy.
-    pub fn host_ended(
+    /// What is new of a host in a session at `address`. `serves`: it had ended sessions early
+    /// ([`Picked::ended_early`]), and has said the first byte of this one. `end`: its part is over,
+    /// since all that it said is written to the client, or it is gone; the session is open until
+    /// [`HostPool::session_ended`], but no longer keeps the host busy.
+    pub fn host_reported(
+        &mut self,
+        id: HostId,
+        address: SocketAddr,
+        (serves, end): (bool, Option<HostEnd>),
+        now_ms: u64,
+    ) -> [Option<HealthChange>; 2] {
+        let served = serves.then(|| self.has_served(id, address, now_ms));
+        let ended = end.map(|end| self.host_ended(id, address, end, now_ms));
+        [served.flatten(), ended.flatten()]
+    }
+
+    fn host_ended(
         &mut self,
         id: HostId,
         address: SocketAddr,
@@ -62,8 +75,7 @@ impl HostPool {
         self.end_session(id, client, false, now_ms);
     }
 
-    /// A host that had ended sessions early has said the first byte of a session at `address`.
-    pub fn has_served(
+    pub(super) fn has_served(
         &mut self,
         id: HostId,
         address: SocketAddr,

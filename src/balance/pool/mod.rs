@@ -62,7 +62,7 @@ pub struct Picked {
     /// The address to connect to.
     pub address: SocketAddr,
     /// Whether the host has ended sessions early since it last served: then its first byte is to be
-    /// reported at once ([`HostPool::has_served`]).
+    /// reported at once ([`HostPool::host_reported`]).
     pub ended_early: bool,
     /// The placement that a sticky client had before.
     previous: Option<Placement>,

@@ -262,14 +262,14 @@ fn the_end_of_an_old_session_clears_nobody() {
     // Its first byte came before that.
     let now_ms = fixture.now_ms;
     let old = |fixture: &mut PoolFixture| {
-        let pool = &mut fixture.pool;
-        pool.host_ended(id, address, HostEnd::Served, now_ms)
+        let news = (false, Some(HostEnd::Served));
+        fixture.pool.host_reported(id, address, news, now_ms)
     };
-    assert_eq!(old(&mut fixture), None);
+    assert_eq!(old(&mut fixture), [None, None]);
     fixture.run("+");
     let down = end(&mut fixture, "a", QUICK);
     assert_eq!(down, Some(HealthChange::Down(Failure::EndedEarly(2))));
-    assert_eq!(old(&mut fixture), None);
+    assert_eq!(old(&mut fixture), [None, None]);
     // Who is picked in a row reports the first byte, however long the session goes on.
     let picked = fixture.pick(&[fixture.id("b")]);
     assert!(picked.is_none_or(|picked| picked.ended_early));
