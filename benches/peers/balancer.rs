@@ -117,17 +117,14 @@ pub(crate) fn command(folder: &Folder, peer: Peer, task: &Task) -> Outcome<Comma
     let mut command = Command::new(program);
     match peer {
         Peer::Txlb => {}
-        Peer::Haproxy => {
-            let file = folder.write("haproxy.cfg", &haproxy(task, ""))?;
-            command.args(["-db", "-f"]).arg(file);
-        }
+        Peer::Haproxy => return haproxy_command(folder, &haproxy(task, SESSIONS, "", "")),
         Peer::HaproxyAuto => {
-            let file = folder.write("haproxy.cfg", &haproxy(task, "option splice-auto"))?;
-            command.args(["-db", "-f"]).arg(file);
+            let text = haproxy(task, SESSIONS, "maxpipes 64", "option splice-auto");
+            return haproxy_command(folder, &text);
         }
         Peer::HaproxySplice => {
-            let file = folder.write("haproxy.cfg", &haproxy(task, "option splice-response"))?;
-            command.args(["-db", "-f"]).arg(file);
+            let text = haproxy(task, SESSIONS, "maxpipes 64", "option splice-response");
+            return haproxy_command(folder, &text);
         }
         Peer::Nginx => {
             let errors = folder.fresh("nginx-error.log");
@@ -158,17 +155,23 @@ pub(crate) fn txlb_command(file: &Path, workers: usize) -> Command {
 /// socket, as most users have: then txlb records sessions for client look-ups.
 fn txlb(task: &Task, control: &Path) -> String {
     let services = task.listens.iter().enumerate();
-    let services =
-        services.map(|(number, listen)| service(&format!("s{number}"), *listen, &task.hosts));
+    let services = services
+        .map(|(number, listen)| service(&format!("s{number}"), *listen, &task.hosts, "", ""));
     let (services, control) = (services.collect::<String>(), control.display());
     format!("<config>\n{services}<control socket=\"{control}\"/>\n</config>\n")
 }
 
-/// A `<service>` element.
-pub(crate) fn service(name: &str, listen: SocketAddr, hosts: &[SocketAddr]) -> String {
+/// A `<service>` element, with more attributes and these checks in its group.
+pub(crate) fn service(
+    name: &str,
+    listen: SocketAddr,
+    hosts: &[SocketAddr],
+    attributes: &str,
+    checks: &str,
+) -> String {
     let mut text = format!(
         "<service name=\"{name}\"><listen ip=\"{listen}\"/>\n\
-         <group name=\"hosts\" scheduler=\"leastc\" enable=\"true\">\n"
+         <group name=\"hosts\" scheduler=\"leastc\" enable=\"true\" {attributes}>{checks}\n"
     );
     for (number, host) in hosts.iter().enumerate() {
         let _ = writeln!(text, "<host name=\"h{number}\" ip=\"{host}\"/>");
@@ -176,13 +179,21 @@ pub(crate) fn service(name: &str, listen: SocketAddr, hosts: &[SocketAddr]) -> S
     text + "</group></service>\n"
 }
 
-fn haproxy(task: &Task, splice: &str) -> String {
-    // Without a limit HAProxy wants more descriptors for pipes than there are.
-    let pipes = if splice.is_empty() { "" } else { "maxpipes 64" };
+/// HAProxy with this configuration.
+pub(crate) fn haproxy_command(folder: &Folder, text: &str) -> Outcome<Command> {
+    let mut command = Command::new("haproxy");
+    let file = folder.write("haproxy.cfg", text)?;
+    command.args(["-db", "-f"]).arg(file);
+    Ok(command)
+}
+
+/// HAProxy's configuration for `sessions`, with more lines for all and for its proxy. Splicing takes
+/// `maxpipes`: without a limit it wants more descriptors for pipes than there are.
+pub(crate) fn haproxy(task: &Task, sessions: usize, global: &str, proxy: &str) -> String {
     let mut text = format!(
-        "global\n nbthread {}\n maxconn {SESSIONS}\n {pipes}\n\
-         defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n {splice}\n\
-         listen bench\n balance leastconn\n",
+        "global\n nbthread {}\n maxconn {sessions}\n {global}\n\
+         defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n\
+         listen bench\n balance leastconn\n {proxy}\n",
         task.workers
     );
     for listen in &task.listens {
@@ -214,7 +225,7 @@ fn nginx(task: &Task, pid: &Path, errors: &Path) -> String {
     for host in &task.hosts {
         let _ = writeln!(text, "server {host};");
     }
-    text += "}\nserver { proxy_pass hosts; proxy_timeout 1h;\n";
+    text += "}\nserver { proxy_pass hosts; proxy_timeout 1h; proxy_connect_timeout 5s;\n";
     for listen in &task.listens {
         let _ = writeln!(text, "listen {listen} backlog=4096 reuseport;");
     }

@@ -1,14 +1,13 @@
 //! What health checks of many hosts cost, and how soon they find hosts that die.
 
-use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::Outcome;
 use super::backend::Backend;
-use super::balancer::txlb_command;
-use super::folder::{Folder, free_address, free_port};
+use super::balancer::{Task, haproxy, haproxy_command, service, txlb_command};
+use super::folder::{Folder, free_port};
 use super::options::Options;
 use super::proc::Cpu;
 use super::process::{Process, pause};
@@ -40,11 +39,11 @@ pub(crate) fn measure(folder: &Folder, options: &Options, report: &mut Report) -
         let addresses = doomed.iter().map(TcpListener::local_addr);
         let mut all = addresses.collect::<std::io::Result<Vec<_>>>()?;
         all.extend(&backend.hosts);
-        let listen = free_address()?;
-        let mut command = command(folder, name, listen, &all, interval)?;
+        let task = Task::new(&all)?;
+        let mut command = command(folder, name, &task, interval)?;
         let log = folder.fresh(&format!("{name}-checks.log"));
         let mut process = Process::start(name, &mut command, &log)?;
-        process.wait_listening(listen)?;
+        process.wait_listening(task.listens[0])?;
         pause(options.or_quick(START, 2 * interval))?;
         let cpu = percent(&mut process, Duration::from_secs(options.seconds))?;
         if process.log().contains(line) {
@@ -109,49 +108,19 @@ fn find(process: &mut Process, line: &str, count: usize) -> Outcome<[Duration; 3
     Ok([found[0], found[count / 2], found[count - 1]])
 }
 
-fn command(
-    folder: &Folder,
-    name: &str,
-    listen: SocketAddr,
-    hosts: &[SocketAddr],
-    interval: Duration,
-) -> Outcome<Command> {
+fn command(folder: &Folder, name: &str, task: &Task, interval: Duration) -> Outcome<Command> {
     if name == "txlb" {
-        let text = txlb(listen, hosts, interval);
+        let check = format!(
+            "<check type=\"tcp\" interval=\"{}\" timeout=\"1\" rise=\"2\" fall=\"3\"/>",
+            interval.as_secs_f64()
+        );
+        let service = service("s", task.listens[0], &task.hosts, "", &check);
+        let text = format!("<config>{service}</config>\n");
         return Ok(txlb_command(&folder.write("checks.xml", &text)?, 2));
     }
-    let mut command = Command::new("haproxy");
-    let text = haproxy(listen, hosts, interval);
-    command
-        .args(["-db", "-f"])
-        .arg(folder.write("checks.cfg", &text)?);
-    Ok(command)
-}
-
-fn txlb(listen: SocketAddr, hosts: &[SocketAddr], interval: Duration) -> String {
-    let interval = interval.as_secs_f64();
-    let mut text = format!(
-        "<config><service name=\"s\"><listen ip=\"{listen}\"/>\n\
-         <group name=\"hosts\" scheduler=\"leastc\" enable=\"true\">\n\
-         <check type=\"tcp\" interval=\"{interval}\" timeout=\"1\" rise=\"2\" fall=\"3\"/>\n"
-    );
-    for (number, host) in hosts.iter().enumerate() {
-        let _ = writeln!(text, "<host name=\"h{number}\" ip=\"{host}\"/>");
-    }
-    text + "</group></service></config>\n"
-}
-
-fn haproxy(listen: SocketAddr, hosts: &[SocketAddr], interval: Duration) -> String {
-    let mut text = format!(
-        "global\n nbthread 2\n maxconn 2000\n\
-         defaults\n mode tcp\n timeout connect 5s\n timeout check 1s\n timeout client 1h\n \
-         timeout server 1h\n\
-         listen bench\n bind {listen}\n balance leastconn\n \
-         default-server check inter {}ms fall 3 rise 2\n",
+    let check = format!(
+        "timeout check 1s\n default-server check inter {}ms fall 3 rise 2",
         interval.as_millis()
     );
-    for (number, host) in hosts.iter().enumerate() {
-        let _ = writeln!(text, " server h{number} {host}");
-    }
-    text
+    haproxy_command(folder, &haproxy(task, 2_000, "", &check))
 }

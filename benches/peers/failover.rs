@@ -1,6 +1,5 @@
 //! What clients notice of a host that dies, for each way of dying.
 
-use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -10,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Outcome;
-use super::balancer::{Peer, STREAM_MODULE, txlb_command};
+use super::balancer::{self, Peer, Task, haproxy, haproxy_command, service, txlb_command};
 use super::folder::{Folder, free_address};
 use super::mortal::{Death, Machine, Mortal, PING, PONG};
 use super::options::Options;
@@ -240,8 +239,9 @@ impl Scene {
             }
         };
         let hosts = [at, others[0].address, others[1].address];
-        let listen = free_address()?;
-        let mut command = command(folder, contender, listen, &hosts, pace)?;
+        let task = Task::new(&hosts)?;
+        let listen = task.listens[0];
+        let mut command = command(folder, contender, &task, pace)?;
         let log = folder.fresh(&format!("{}.log", contender.name()));
         let mut balancer = Process::start(contender.name(), &mut command, &log)?;
         balancer.wait_listening(listen)?;
@@ -263,86 +263,31 @@ impl Scene {
     }
 }
 
-fn command(
-    folder: &Folder,
-    contender: Contender,
-    listen: SocketAddr,
-    hosts: &[SocketAddr],
-    pace: Pace,
-) -> Outcome<Command> {
+fn command(folder: &Folder, contender: Contender, task: &Task, pace: Pace) -> Outcome<Command> {
     let seconds = pace.interval.as_secs_f64();
     let check = format!(
         "<check type=\"send\" send=\"ping\\n\" expect=\"{PONG}\" interval=\"{seconds}\" \
          timeout=\"{seconds}\" rise=\"2\" fall=\"3\"/>"
     );
-    let file = match contender {
-        Contender::Txlb => {
-            let text = txlb(listen, hosts, "whenFailed=\"end\"", &check);
-            return Ok(txlb_command(&folder.write("failover.xml", &text)?, 2));
-        }
-        Contender::FailAfter => {
-            let text = txlb(listen, hosts, "whenFailed=\"end\" failAfter=\"3\"", "");
-            return Ok(txlb_command(&folder.write("failover.xml", &text)?, 2));
-        }
-        Contender::Haproxy => folder.write("failover.cfg", &haproxy(listen, hosts, pace))?,
-        Contender::Nginx => {
-            let (pid, errors) = (folder.fresh("nginx.pid"), folder.fresh("nginx.log"));
-            let text = nginx(listen, hosts);
-            let head = format!("pid {}; error_log {};\n", pid.display(), errors.display());
-            let file = folder.write("failover.conf", &(head + &text))?;
-            let mut command = Command::new("nginx");
-            command.arg("-e").arg(errors).arg("-c").arg(file);
-            return Ok(command);
-        }
+    let txlb = |attributes: &str, check: &str| {
+        let service = service("s", task.listens[0], &task.hosts, attributes, check);
+        let text = format!("<config>{service}</config>\n");
+        Ok(txlb_command(&folder.write("failover.xml", &text)?, 2))
     };
-    let mut command = Command::new("haproxy");
-    command.args(["-db", "-f"]).arg(file);
-    Ok(command)
-}
-
-fn txlb(listen: SocketAddr, hosts: &[SocketAddr], attributes: &str, check: &str) -> String {
-    let mut text = format!(
-        "<config><service name=\"s\"><listen ip=\"{listen}\"/>\n\
-         <group name=\"hosts\" scheduler=\"leastc\" enable=\"true\" {attributes}>{check}\n"
-    );
-    for (number, host) in hosts.iter().enumerate() {
-        let _ = writeln!(text, "<host name=\"h{number}\" ip=\"{host}\"/>");
+    match contender {
+        Contender::Txlb => txlb("whenFailed=\"end\"", &check),
+        Contender::FailAfter => txlb("whenFailed=\"end\" failAfter=\"3\"", ""),
+        Contender::Haproxy => {
+            let check = format!(
+                "option redispatch\n option tcp-check\n tcp-check send ping\\n\n \
+                 tcp-check expect string pong\n default-server check inter {}ms fall 3 rise 2 \
+                 on-marked-down shutdown-sessions",
+                pace.interval.as_millis()
+            );
+            haproxy_command(folder, &haproxy(task, 4_000, "", &check))
+        }
+        Contender::Nginx => balancer::command(folder, Peer::Nginx, task),
     }
-    text + "</group></service></config>\n"
-}
-
-fn haproxy(listen: SocketAddr, hosts: &[SocketAddr], pace: Pace) -> String {
-    let mut text = format!(
-        "global\n nbthread 2\n maxconn 4000\n\
-         defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n \
-         option redispatch\n\
-         listen bench\n bind {listen}\n balance leastconn\n option tcp-check\n \
-         tcp-check send ping\\n\n tcp-check expect string pong\n \
-         default-server check inter {}ms fall 3 rise 2 on-marked-down shutdown-sessions\n",
-        pace.interval.as_millis()
-    );
-    for (number, host) in hosts.iter().enumerate() {
-        let _ = writeln!(text, " server h{number} {host}");
-    }
-    text
-}
-
-fn nginx(listen: SocketAddr, hosts: &[SocketAddr]) -> String {
-    let module = match std::path::Path::new(STREAM_MODULE).exists() {
-        true => format!("load_module {STREAM_MODULE};"),
-        false => String::new(),
-    };
-    let servers: String = hosts
-        .iter()
-        .map(|host| format!("server {host};\n"))
-        .collect();
-    format!(
-        "{module} daemon off; worker_processes 2;\n\
-         events {{ worker_connections 8000; }}\n\
-         stream {{ upstream hosts {{ zone hosts 1m; least_conn;\n{servers}}}\n\
-         server {{ proxy_pass hosts; proxy_timeout 1h; proxy_connect_timeout 5s;\n\
-         listen {listen} backlog=4096 reuseport;\n}} }}\n"
-    )
 }
 
 /// A client, and whether it was answered.

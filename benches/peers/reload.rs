@@ -146,11 +146,11 @@ fn configuration(
     hosts: &[SocketAddr],
     reloads: usize,
 ) -> String {
-    let all = service("all", listen, hosts);
+    let all = service("all", listen, hosts, "", "");
     // A host with another name is another host.
     let all = all.replacen("\"h0\"", &format!("\"r{reloads}\""), 1);
     let more = match has_extra(reloads) {
-        true => service("more", extra, &hosts[..1]),
+        true => service("more", extra, &hosts[..1], "", ""),
         false => String::new(),
     };
     format!("<config>\n{all}{more}</config>\n")
