@@ -234,17 +234,11 @@ impl Hosts {
         self.follow_presence(now_ms);
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        let ready = || self.members().filter(|member| member.is_ready());
-        let failed = || self.members().filter(|member| self.is_open_to(member));
-        for backup in [false, true] {
+        for (failed, backup) in [(false, false), (false, true), (true, false), (true, true)] {
             if candidates.is_empty() {
-                let chosen = ready().filter(|member| member.backup == backup);
-                candidates.extend(chosen.map(Member::id));
-            }
-        }
-        for backup in [false, true] {
-            if candidates.is_empty() {
-                let chosen = failed().filter(|member| member.backup == backup);
+                let chosen = self
+                    .members()
+                    .filter(|it| it.backup == backup && self.may_have_sessions(it, failed));
                 candidates.extend(chosen.map(Member::id));
             }
         }
@@ -259,9 +253,14 @@ impl Hosts {
         self.candidates = candidates;
     }
 
-    /// Whether a failed host may be picked while all have failed.
-    fn is_open_to(&self, member: &Member) -> bool {
-        self.fail_open && member.is_usable() && member.has_failed() && !member.is_pending()
+    /// Whether a host may be picked while others are ready; with `failed`, while all have failed.
+    fn may_have_sessions(&self, member: &Member, failed: bool) -> bool {
+        match failed {
+            false => member.is_ready(),
+            true => {
+                self.fail_open && member.is_usable() && member.has_failed() && !member.is_pending()
+            }
+        }
     }
 
     /// Hosts that may be picked again start slowly, where that is configured.
@@ -309,13 +308,10 @@ impl Hosts {
     /// new session longest. Only if it is no candidate: others are, and all were `tried`. Failed
     /// ones while no host is ready, and the group fails open.
     pub(super) fn spare_backup(&self, tried: &[HostId]) -> Option<HostId> {
-        let any_ready = self.members().any(Member::is_ready);
-        let may_be_picked = |it: &Member| match any_ready {
-            true => it.is_ready(),
-            false => self.is_open_to(it),
-        };
+        let failed = !self.members().any(Member::is_ready);
         let spare = self.members().filter(|it| {
-            it.backup && may_be_picked(it) && it.candidate.is_none() && !tried.contains(&it.id)
+            let is_spare = it.backup && it.candidate.is_none();
+            is_spare && self.may_have_sessions(it, failed) && !tried.contains(&it.id)
         });
         spare
             .min_by_key(|it| (it.load_for_share(), it.last_pick))

@@ -108,17 +108,16 @@ impl CheckSchedule {
     pub(super) fn ended(&mut self, check: &HostCheck, has_failed: bool, now_ms: u64) {
         let key = check.key();
         let interval_ms = interval_ms(&check.check, has_failed);
-        // A sixteenth earlier to a sixteenth later: checks that fell together drift apart.
-        let jitter_ms = self.random.below(interval_ms / 8 + 1);
-        let phase_ms = self.random.below(interval_ms);
         let Some(entry) = self.entries.get_mut(&key).filter(|it| it.is_running) else {
             return;
         };
         entry.is_running = false;
-        let next_ms = match std::mem::take(&mut entry.is_first) {
-            true => entry.due_ms + phase_ms,
-            false => entry.due_ms + interval_ms - interval_ms / 16 + jitter_ms,
+        let wait_ms = match std::mem::take(&mut entry.is_first) {
+            true => self.random.below(interval_ms),
+            // A sixteenth earlier to a sixteenth later: checks that fell together drift apart.
+            false => interval_ms - interval_ms / 16 + self.random.below(interval_ms / 8 + 1),
         };
+        let next_ms = entry.due_ms + wait_ms;
         entry.due_ms = next_ms.max(now_ms);
         self.due.push(Reverse((entry.due_ms, key)));
     }

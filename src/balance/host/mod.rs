@@ -57,7 +57,7 @@ pub struct Member {
     /// It is among the hosts whose load changes with time.
     pub(super) timed: bool,
     health: Health,
-    since_ms: u64,
+    pub(super) since_ms: u64,
     missed_heartbeats: u8,
     /// How it stands in each check of its group; `None` for an agent.
     checks: Vec<Option<CheckState>>,

@@ -425,7 +425,7 @@ impl Model {
                     .min_by_key(|seen| (self.load(seen, true), seen.last_pick)),
                 _ => return,
             };
-            let expected = *expected.expect("nobody is expected");
+            let expected = *expected.expect("no host is expected");
             if expected.host.name == name {
                 break;
             }

@@ -41,14 +41,9 @@ impl HostPool {
             former.push((check, index));
         }
         // What an agent said is forgotten with the one that said it, whichever that was.
-        let is_same = |agent: &Check, it: &Check| {
-            let place = |it: &Check| (it.decides(), it.ip, it.port, it.send.bytes().to_vec());
-            place(agent) == place(it)
-        };
-        let agent_is_gone = known
-            .iter()
-            .flatten()
-            .any(|former| !former.decides() && !checks.iter().any(|check| is_same(former, check)));
+        let agent_is_gone = known.iter().flatten().any(|former| {
+            !former.decides() && !checks.iter().any(|check| is_same_agent(former, check))
+        });
         for index in 0..self.hosts.all().len() {
             if let Some(member) = self.hosts.get_mut(self.hosts.all()[index]) {
                 member.set_checks(&former);
@@ -133,6 +128,12 @@ impl HostPool {
     pub(super) fn is_full(&self, id: HostId) -> bool {
         self.hosts.get(id).is_some_and(Member::is_full)
     }
+}
+
+/// Whether another check asks the agent of `agent`.
+fn is_same_agent(agent: &Check, other: &Check) -> bool {
+    let is_there = (agent.ip, agent.port) == (other.ip, other.port);
+    !other.decides() && is_there && agent.send == other.send
 }
 
 fn checked_host(member: &Member) -> CheckedHost {

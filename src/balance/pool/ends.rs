@@ -54,20 +54,11 @@ impl HostPool {
         now_ms: u64,
     ) -> [Option<HealthChange>; 2] {
         let served = serves.then(|| self.has_served(id, address, now_ms));
-        let ended = end.map(|end| self.host_ended(id, address, end, now_ms));
+        let ended = end.map(|end| self.count_end(id, address, end, now_ms));
+        if end.is_some() {
+            self.scheduler.load_changed(&self.hosts, id);
+        }
         [served.flatten(), ended.flatten()]
-    }
-
-    fn host_ended(
-        &mut self,
-        id: HostId,
-        address: SocketAddr,
-        end: HostEnd,
-        now_ms: u64,
-    ) -> Option<HealthChange> {
-        let change = self.count_end(id, address, end, now_ms);
-        self.scheduler.load_changed(&self.hosts, id);
-        change
     }
 
     /// A session has ended whose host's part was over. It is no longer counted.

@@ -501,8 +501,8 @@ impl HostPool {
 
     /// When a host failed, in milliseconds of the pool's clock; `None` if it has not.
     pub fn failed_since_ms(&self, id: HostId) -> Option<u64> {
-        let member = self.hosts.get(id).filter(|member| member.has_failed())?;
-        Some(member.status().since_ms)
+        let member = self.hosts.get(id)?;
+        member.has_failed().then_some(member.since_ms)
     }
 
     /// Whether a host is configured, and neither drained nor down.

@@ -6,8 +6,8 @@ use roxmltree::Node;
 use super::list::{List, Matching, child, children, edit_optional, insert_elements};
 use super::text::{EditMode, Editor, Edits, edit_attributes, set_attribute};
 use crate::config::attributes::{
-    CHECK, CHECK_TIME, CONTROL, ENABLE, HOST, LISTENER, LOGGING, MANAGER, OLD_WEB, SERVICE, SSH,
-    WEB,
+    CHECK, CHECK_TIME, CONTROL, ENABLE, ElementTable, HOST, LISTENER, LOGGING, MANAGER, OLD_WEB,
+    SERVICE, SSH, WEB,
 };
 use crate::config::serialize::{self, Content, XmlElement};
 use crate::config::value::{Value, flag, seconds_text};
@@ -90,12 +90,22 @@ impl Editor<'_> {
                 &all_alike(wanted.listens.len()),
             ),
         };
+        self.edit_attributes_of(&LISTENER, &list, [&have.listens, &wanted.listens], edits)
+    }
+
+    /// Edits elements that have attributes only.
+    fn edit_attributes_of<T>(
+        &self,
+        table: &ElementTable<T>,
+        list: &List<'_, '_>,
+        [have, wanted]: [&[T]; 2],
+        edits: &mut Edits,
+    ) -> Vec<XmlElement> {
         list.edit(
             &self.source,
-            &|index| LISTENER.write(&wanted.listens[index]),
+            &|index| table.write(&wanted[index]),
             &|node, had, now, edits| {
-                let both = [&have.listens[had], &wanted.listens[now]];
-                let [had, now] = both.map(|it| LISTENER.write(it));
+                let [had, now] = [&have[had], &wanted[now]].map(|it| table.write(it));
                 edit_attributes(&self.source, node, &had, &now, edits);
             },
             edits,
@@ -151,15 +161,7 @@ impl Editor<'_> {
             matching: Matching::new(&have.checks, &wanted.checks)
                 .or_else(&kinds(have), &kinds(wanted)),
         };
-        list.edit(
-            &self.source,
-            &|index| CHECK.write(&wanted.checks[index]),
-            &|node, had, now, edits| {
-                let [had, now] = [&have.checks[had], &wanted.checks[now]].map(|it| CHECK.write(it));
-                edit_attributes(&self.source, node, &had, &now, edits);
-            },
-            edits,
-        )
+        self.edit_attributes_of(&CHECK, &list, [&have.checks, &wanted.checks], edits)
     }
 
     fn edit_hosts(

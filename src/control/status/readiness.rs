@@ -61,8 +61,7 @@ impl Status {
 }
 
 impl ServiceStatus {
-    /// Why no host of the enabled group is usable. Names no host: whoever reaches the admin page
-    /// may ask.
+    /// Why no host of the enabled group is usable. Names no host: readiness is told without a login.
     fn why_not_ready(&self) -> Option<String> {
         let hosts = self.enabled_group().map_or(&[][..], |group| &group.hosts);
         if hosts.iter().any(HostStatus::is_usable) {

@@ -5,7 +5,6 @@
 
 mod attempts;
 mod half_stream;
-mod host_part;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -17,7 +16,7 @@ pub use half_stream::Phase;
 pub(crate) use half_stream::{Action, Direction, Readiness, Side};
 
 use super::failure::EndReason;
-use crate::balance::HostId;
+use crate::balance::{HostEnd, HostId};
 
 /// How long a session waits after a shortage before it picks again. Doubles each time, up to 0.8 s.
 const SHORTAGE_PAUSE_MS: u64 = 50;
@@ -484,6 +483,34 @@ impl Session {
     pub(crate) fn unknown_break(&self) -> Option<Side> {
         let (side, how) = self.broken?;
         (how == Break::Unknown).then_some(side)
+    }
+
+    /// Whether the host has said anything.
+    pub(crate) fn has_host_spoken(&self) -> bool {
+        self.spoke[Direction::ToClient.index()]
+    }
+
+    /// Whether the host's part is over: all that it said is written to the client, or it is gone.
+    pub(crate) fn is_host_done(&self) -> bool {
+        self.to_client.is_delivered() || self.is_broken(Side::Host)
+    }
+
+    /// How the host's part ends that is over at `now_ms`.
+    pub(crate) fn host_end(&self, now_ms: u64) -> HostEnd {
+        match self.connected_ms {
+            Some(_) if self.has_host_spoken() => HostEnd::Served,
+            Some(connected_ms) if self.host_ended_first => HostEnd::Early {
+                after_ms: now_ms.saturating_sub(connected_ms),
+                asked: self.spoke[Direction::ToHost.index()],
+            },
+            _ => HostEnd::Unknown,
+        }
+    }
+
+    /// A side has ended its stream, or broke: notes whether the host did so first.
+    fn note_end(&mut self, side: Side) {
+        let client_ended = self.to_host.is_ending() || self.is_broken(Side::Client);
+        self.host_ended_first |= side == Side::Host && !client_ended;
     }
 
     fn is_broken(&self, side: Side) -> bool {

@@ -63,7 +63,7 @@ pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, Comm
 /// As [`apply_all`], where hosts at the `unusable` addresses get no sessions.
 ///
 /// # Errors
-/// As of [`apply_all`].
+/// Those of [`apply_all`].
 pub(crate) fn apply_all_seen(
     verbs: &[Verb],
     config: &Config,

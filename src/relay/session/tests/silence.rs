@@ -131,12 +131,12 @@ fn whose_silence_it_is() {
         })
     };
     let none = [waits(false), waits(false)];
-    // The last sender; bytes in txlb for host and client; who has ended; what the system has.
+    // The last sender; bytes in txlb for host and client; which side has ended; what the system has.
     for (sender, kept, ended, deliveries, silent) in [
         // Idle: the other one was to answer.
         (Client, [0, 0], None, none, EndReason::HostSilent),
         (Host, [0, 0], None, none, EndReason::ClientSilent),
-        // Nobody takes what is for it, whoever was the last to send.
+        // Bytes wait for a side, whichever sent last.
         (Client, [0, 1], None, none, EndReason::ClientSilent),
         (Host, [0, 1], None, none, EndReason::ClientSilent),
         (Client, [1, 0], None, none, EndReason::HostSilent),
@@ -375,7 +375,7 @@ fn a_session_is_ended_at_its_greatest_age_whatever_passes_through_it() {
     assert!(!session.is_quiet());
 }
 
-/// What passed while nobody could speak is no silence, and no age.
+/// A pause of the process is no silence of a session, and no age.
 #[test]
 fn nobody_is_cut_because_the_machine_slept() {
     let timeouts = TimeoutsMs {
