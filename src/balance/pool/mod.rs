@@ -24,7 +24,7 @@ pub(crate) use self::checks::CheckedHost;
 ///
 /// Each session that was picked must be given back exactly once, by [`HostPool::release`],
 /// [`HostPool::connect_failed`], [`HostPool::refused_early`] or [`HostPool::withdraw`]; or by
-/// [`HostPool::host_ended`], after which it keeps its host busy no more, and then
+/// [`HostPool::host_reported`], after whose `end` it keeps its host busy no more, and then
 /// [`HostPool::session_ended`]. Before that, [`HostPool::connected`] reports that its connect
 /// succeeded.
 #[derive(Debug)]
