@@ -3,7 +3,6 @@
 //! [`Connection::run`] is the path of every byte. [`Session::next`] returns an [`Action`], the
 //! connection performs it on its [`Transport`], and a `handle_*` method reports the result.
 
-use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr;
@@ -14,25 +13,31 @@ use super::failure::{
     CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error,
     is_unsupported, retry_interrupted,
 };
+use super::first_bytes::{FirstBytes, Look};
 use super::handoff::{Admission, PendingConnection};
 use super::plan::Group;
 use super::port_gate::PortGates;
+use super::proxy_protocol::{self, ProxyHeader};
 use super::session::{Action, Break, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
+use super::transport::Transport;
 use crate::balance::{Failure, HealthChange, HostEnd, PickContext, Picked, Random};
-use crate::os::sockets::{DeadPeerTimes, Delivery};
+use crate::os::sockets::DeadPeerTimes;
 
 /// A session and its transport.
 #[derive(Debug)]
 pub(crate) struct Connection<T: Transport> {
     pub(crate) session: Session,
     pub(crate) id: u64,
-    /// The address from which the client connected.
+    /// The address from which the client connected; after a PROXY protocol header, the header's.
     pub(crate) client_address: SocketAddr,
+    /// What its client's first bytes are to tell, and have told.
+    pub(crate) first_bytes: Option<Box<FirstBytes>>,
     /// Counts it in its service and its worker.
     pub(crate) admission: Admission<T>,
-    /// The group that was enabled when the client came. The session stays with it.
+    /// The group that was enabled when the client came, or the one of a route. The session stays
+    /// with it.
     pub(crate) group: Arc<Group>,
     /// The host on which the session is counted.
     pub(crate) picked: Option<Picked>,
@@ -56,6 +61,8 @@ pub(crate) struct Context<'a, T: Transport> {
     pub(crate) pipes: &'a mut T::Pipes,
     /// Reads that one run may make before other connections run.
     pub(crate) max_reads: usize,
+    /// Bytes of a client that are looked at before a host is picked.
+    pub(crate) max_first_bytes: usize,
     pub(crate) random: &'a mut Random,
     pub(crate) stats: &'a WorkerStats,
     /// The worker's part of the client lookup, if hosts can ask.
@@ -86,12 +93,20 @@ impl<T: Transport> Connection<T> {
         let PendingConnection {
             transport,
             address,
+            wants_header,
             admission,
         } = pending;
+        let service = &admission.service;
+        let mut session = Session::new(service.timeouts, now_ms);
+        let first_bytes = FirstBytes::new(wants_header, service.routes.is_some());
+        if first_bytes.is_some() {
+            session.await_first_bytes(service.first_bytes_ms);
+        }
         Connection {
-            session: Session::new(admission.service.timeouts, now_ms),
+            session,
             id,
             client_address: address,
+            first_bytes,
             group: Arc::clone(&admission.service.group),
             admission,
             picked: None,
@@ -115,13 +130,20 @@ impl<T: Transport> Connection<T> {
 
     /// Performs the session's actions until it waits, ends or has read its share.
     pub(crate) fn run(&mut self, context: &mut Context<'_, T>) -> RunResult {
-        let before = self.session.bytes();
-        let result = self.run_actions(context);
-        self.count_bytes(before, context.shard);
-        if !matches!(result, RunResult::Closed(_)) {
-            self.report_host(context.now_ms);
+        let mut reads = 0;
+        loop {
+            let before = self.session.bytes();
+            let result = self.run_actions(&mut reads, context);
+            self.count_bytes(before, context.shard);
+            match result {
+                None => self.replay(context.now_ms),
+                Some(RunResult::Closed(reason)) => return RunResult::Closed(reason),
+                Some(result) => {
+                    self.report_host(context.now_ms);
+                    return result;
+                }
+            }
         }
-        result
     }
 
     /// Tells the pool what is new of the host while the session goes on.
@@ -148,23 +170,32 @@ impl<T: Transport> Connection<T> {
         (serves, ends.then(|| self.session.host_end(now_ms)))
     }
 
-    fn run_actions(&mut self, context: &mut Context<'_, T>) -> RunResult {
-        let mut reads = 0;
+    /// `None` if the host is gone and another one is to be asked.
+    fn run_actions(
+        &mut self,
+        reads: &mut usize,
+        context: &mut Context<'_, T>,
+    ) -> Option<RunResult> {
         loop {
             match self.session.next() {
-                Action::Wait => return RunResult::Waiting,
-                Action::Close(reason) => return RunResult::Closed(self.read_break(reason)),
-                Action::Read(_) | Action::Fill(_) if reads >= context.max_reads => {
-                    return RunResult::CutShort;
+                Action::Wait => return Some(RunResult::Waiting),
+                Action::Close(reason) => return Some(RunResult::Closed(self.read_break(reason))),
+                Action::Replay => return None,
+                Action::Read(_) | Action::Fill(_) | Action::Hold if *reads >= context.max_reads => {
+                    return Some(RunResult::CutShort);
+                }
+                Action::Hold => {
+                    *reads += 1;
+                    self.hold(context);
                 }
                 Action::Read(direction) => {
-                    reads += 1;
+                    *reads += 1;
                     self.read(direction, context.buffer, context.now_ms);
                 }
                 Action::Fill(direction) => {
                     let length = self.fill_pipe(direction, context);
                     // As many as it would have taken without the pipe.
-                    reads += 1 + length / context.buffer.len();
+                    *reads += 1 + length / context.buffer.len();
                 }
                 Action::Drain(direction) => {
                     self.drain_pipe(direction, context.pipes, context.now_ms);
@@ -190,6 +221,70 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Reads from the client what is not to be written yet.
+    fn hold(&mut self, context: &mut Context<'_, T>) {
+        let awaited = self.session.awaits_first_bytes();
+        let held = self.session.half_stream(Direction::ToHost).buffered().len();
+        let room = match awaited {
+            true => context.max_first_bytes.saturating_sub(held),
+            false => context.buffer.len(),
+        };
+        let room = room.min(context.buffer.len());
+        let buffer = &mut context.buffer[..room];
+        match self.transport.read(Side::Client, buffer) {
+            Ok(0) => self.session.handle_held_end(),
+            Ok(length) => {
+                self.session
+                    .handle_held(&buffer[..length], length < room, context.now_ms);
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock => self
+                    .session
+                    .half_stream_mut(Direction::ToHost)
+                    .handle_would_block(),
+                ErrorKind::Interrupted => return,
+                _ => self
+                    .session
+                    .handle_held_failed(Break::of(&error), context.now_ms),
+            },
+        }
+        if awaited {
+            self.look_at_first_bytes(context);
+        }
+    }
+
+    /// Looks for what is to be known before a host is picked.
+    fn look_at_first_bytes(&mut self, context: &Context<'_, T>) {
+        while let Some(first_bytes) = &mut self.first_bytes {
+            let held = self.session.half_stream(Direction::ToHost);
+            let length = held.buffered().len();
+            match first_bytes.look(held.buffered(), held.is_ending()) {
+                Look::More if length >= context.max_first_bytes => {
+                    return self.session.close(EndReason::FirstBytesTooLong);
+                }
+                Look::More => return,
+                Look::Refuse(reason) => return self.session.close(reason),
+                Look::Header(header, length) => {
+                    if let ProxyHeader::Proxied { client, asked } = header {
+                        first_bytes.via = Some(self.client_address);
+                        first_bytes.asked = Some(asked);
+                        self.client_address = client;
+                    }
+                    self.session
+                        .half_stream_mut(Direction::ToHost)
+                        .drop_held(length);
+                }
+                Look::Hello(hello) => {
+                    let routes = self.admission.service.routes.as_ref();
+                    let group = routes.and_then(|routes| routes.choose(hello.as_ref()));
+                    self.group = group.map_or_else(|| Arc::clone(&self.group), Arc::clone);
+                    first_bytes.server_name = hello.and_then(|hello| hello.server_name);
+                }
+                Look::Done => return self.session.handle_first_bytes(context.now_ms),
+            }
+        }
+    }
+
     /// Reads once into the worker's buffer and writes at once. The session stores only what the
     /// sink did not take.
     fn read(&mut self, direction: Direction, buffer: &mut [u8], now_ms: u64) {
@@ -209,7 +304,7 @@ impl<T: Transport> Connection<T> {
     fn write_new(&mut self, direction: Direction, bytes: &[u8], now_ms: u64) {
         let transport = &mut self.transport;
         match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
-            Ok(sent) => self.session.handle_sent(direction, sent, &bytes[sent..]),
+            Ok(sent) => self.session.handle_sent(direction, bytes, sent),
             Err(error) => self.handle_write_error(direction, &error, now_ms),
         }
     }
@@ -345,14 +440,31 @@ impl<T: Transport> Connection<T> {
 
     fn connected(&mut self, context: &mut Context<'_, T>) {
         let connect_ms = self.session.connecting_ms(context.now_ms);
-        self.session.handle_connected(context.now_ms);
         let Some(picked) = &self.picked else { return };
+        let header = self.header_for(picked);
+        self.session.handle_connected(&header, context.now_ms);
+        if picked.replay > 0 {
+            self.session.keep_for_replay(picked.replay);
+        }
         picked.host.counters.add_connect(context.shard, connect_ms);
         let change = self
             .group
             .pool()
             .connected(picked.id, picked.address, context.now_ms);
         self.log_health_changes(picked, change, context.now_ms);
+    }
+
+    /// The PROXY protocol header that a host gets first; empty if its group wants none.
+    fn header_for(&self, picked: &Picked) -> Vec<u8> {
+        let mut header = Vec::new();
+        if let Some(version) = picked.send_proxy {
+            let asked = self.first_bytes.as_ref().and_then(|it| it.asked);
+            let asked = asked.or_else(|| self.transport.asked_address());
+            let addresses = asked.map(|asked| (self.client_address, asked));
+            let id = self.id.to_string();
+            proxy_protocol::write_header(version, addresses, id.as_bytes(), &mut header);
+        }
+        header
     }
 
     fn connect_timed_out(&mut self, context: &mut Context<'_, T>) {
@@ -418,6 +530,22 @@ impl<T: Transport> Connection<T> {
         self.log_emptied();
     }
 
+    /// The host is gone before it said anything: gives it up, for another one.
+    fn replay(&mut self, now_ms: u64) {
+        let (_, end) = self.host_news(true, now_ms);
+        let Some(picked) = self.drop_host() else {
+            return self.session.close(EndReason::HostReset);
+        };
+        let mut pool = self.group.pool();
+        let changes = pool.host_reported(picked.id, picked.address, (false, end), now_ms);
+        pool.session_ended(picked.id, self.client_address.ip(), now_ms);
+        drop(pool);
+        self.host_ended = false;
+        self.session.handle_replay(picked.id, now_ms);
+        self.log_health_changes(&picked, changes.into_iter().flatten(), now_ms);
+        self.log_emptied();
+    }
+
     /// Logs that this was the last session of a host out of service.
     fn log_emptied(&self) {
         let emptied = self.group.pool().take_emptied();
@@ -473,121 +601,4 @@ impl<T: Transport> Connection<T> {
             self.group.log_emptied(emptied);
         }
     }
-}
-
-/// The way from a client to its host, as a [`Connection`] uses it.
-///
-/// The client's side exists from the start. The host's side comes with `connect`, may be dropped,
-/// and may come again to another host. It is read and written only after `connect_progress`
-/// returned `Connected`. No method blocks.
-pub(crate) trait Transport: Debug + Sized {
-    /// Where sides and listeners register for events.
-    type Registry;
-
-    /// Where pipes come from, and where empty pipes return to.
-    type Pipes;
-
-    /// What accepts clients.
-    type Listener: ListenSocket<Self>;
-
-    /// What wakes a worker.
-    type Waker: Debug;
-
-    /// Wakes a worker: an event for its mailbox comes. A failure is ignored.
-    fn wake(waker: &Self::Waker);
-
-    /// Registers the client's side for every event it will ever wait for.
-    ///
-    /// # Errors
-    /// The system's, if it cannot watch one more socket.
-    fn register(&mut self, registry: &Self::Registry, token: usize) -> io::Result<()>;
-
-    /// Starts a connect to a host and registers the host's side. No host's side may exist.
-    ///
-    /// # Errors
-    /// Those of connect(2); no host's side exists then.
-    fn connect(&mut self, to: &Picked, registry: &Self::Registry, token: usize) -> io::Result<()>;
-
-    /// The state of the connect; `Pending` without a host's side. A failure is reported once.
-    /// With a `connect_hint` the system has already proved the connection and is not asked.
-    fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress;
-
-    /// The local address of the host's side, once its connect has started. One system call.
-    fn local_address(&self) -> Option<SocketAddr>;
-
-    /// Closes the host's side after a failed connect.
-    fn drop_host(&mut self);
-
-    /// Has TCP look for dead peers on both sides. A failure is ignored.
-    fn watch_peers(&mut self, times: DeadPeerTimes);
-
-    /// The error by which a side broke, unless a call has returned it.
-    fn take_error(&mut self, side: Side) -> Option<io::Error>;
-
-    /// How many bytes host and client have acknowledged, where the system tells.
-    fn deliveries(&self) -> [Option<Delivery>; 2];
-
-    /// Closes both sides. The client's descriptor may stay open until the transport is dropped.
-    fn close(&mut self, mode: CloseMode);
-
-    /// Reads once; 0 is the end of the stream.
-    ///
-    /// # Errors
-    /// Those of recv(2).
-    fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize>;
-
-    /// Writes once.
-    ///
-    /// # Errors
-    /// Those of send(2).
-    fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize>;
-
-    /// Moves bytes from the direction's source into a pipe, which belongs to this direction until
-    /// it is empty again. 0 is the end of the stream, or an urgent mark. `None`: no pipe is free.
-    fn fill_pipe(
-        &mut self,
-        direction: Direction,
-        pipes: &mut Self::Pipes,
-    ) -> Option<io::Result<usize>>;
-
-    /// Moves bytes from the direction's pipe, which holds `length`, to its sink. Returns how many.
-    ///
-    /// # Errors
-    /// Those of splice(2).
-    fn drain_pipe(
-        &mut self,
-        direction: Direction,
-        length: usize,
-        pipes: &mut Self::Pipes,
-    ) -> io::Result<usize>;
-
-    /// Ends the writing half.
-    ///
-    /// # Errors
-    /// Those of shutdown(2).
-    fn shutdown_write(&mut self, side: Side) -> io::Result<()>;
-}
-
-/// A listening socket.
-pub(crate) trait ListenSocket<T: Transport>: Sized {
-    /// The socket as the controller opens it.
-    type Socket;
-
-    /// Takes over a socket.
-    fn new(socket: Self::Socket) -> Self;
-
-    /// Registers for an event whenever the backlog is no longer empty.
-    ///
-    /// # Errors
-    /// The system's, if it cannot watch one more socket.
-    fn register(&mut self, registry: &T::Registry, token: usize) -> io::Result<()>;
-
-    /// The reverse of `register`.
-    fn deregister(&mut self, registry: &T::Registry);
-
-    /// Accepts a client.
-    ///
-    /// # Errors
-    /// Those of accept(2).
-    fn accept(&self) -> io::Result<(T, SocketAddr)>;
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::connection::Transport;
+use super::transport::Transport;
 use super::plan::Service;
 use super::shared::Shared;
 use super::tcp_transport::TcpTransport;
@@ -21,6 +21,8 @@ const MAX_WAITING: usize = 64;
 pub(crate) struct PendingConnection<T: Transport> {
     pub(crate) transport: T,
     pub(crate) address: SocketAddr,
+    /// Whether it must begin with a PROXY protocol header.
+    pub(crate) wants_header: bool,
     pub(crate) admission: Admission<T>,
 }
 

@@ -11,7 +11,7 @@ use std::sync::mpsc::{SyncSender, channel, sync_channel};
 
 use super::clock::Clock;
 use super::connection::Connection;
-use super::connection::{ListenSocket, Transport};
+use super::transport::{ListenSocket, Transport};
 use super::engine::{Engine, MAILBOX_TOKEN, Message, Polled};
 use super::failure::{CloseMode, ConnectProgress, EndReason};
 use super::mailbox::WorkerMessage;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::client_lookup::ClientLookup;
 use super::clock::Clock;
-use super::connection::Transport;
+use super::transport::Transport;
 use super::events::RecentEvents;
 use super::failure::{EndReason, ResourceError};
 use super::handoff::Handoffs;

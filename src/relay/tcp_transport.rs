@@ -10,7 +10,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token, Waker};
 use rustix::net::sockopt;
 
-use super::connection::{ListenSocket, Transport};
+use super::transport::{ListenSocket, Transport};
 use super::failure::{CloseMode, ConnectProgress, connect_progress};
 use super::session::{Direction, Readiness, Side};
 use crate::balance::Picked;
@@ -168,6 +168,10 @@ impl Transport for TcpTransport {
 
     fn local_address(&self) -> Option<SocketAddr> {
         self.host.as_ref()?.socket.local_addr().ok()
+    }
+
+    fn asked_address(&self) -> Option<SocketAddr> {
+        self.client.local_addr().ok()
     }
 
     fn drop_host(&mut self) {

@@ -15,7 +15,8 @@ use std::time::Duration;
 use accept::PreparedListener;
 use listeners::ListenerSet;
 
-use super::connection::{Connection, Context, ListenSocket, RunResult, Transport};
+use super::connection::{Connection, Context, RunResult};
+use super::transport::{ListenSocket, Transport};
 use super::ending::EndRequests;
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::WorkerMessage;
@@ -92,6 +93,8 @@ pub(super) struct Limits {
     pub(super) buffer_bytes: usize,
     /// Reads that a connection may make before others run.
     pub(super) max_reads: usize,
+    /// Bytes of a client that are looked at before its host is picked.
+    pub(super) first_bytes: usize,
     /// Events that one poll returns at most.
     pub(super) max_events: usize,
 }
@@ -309,8 +312,8 @@ impl<T: Transport> Engine<T> {
             let Some(listener) = self.listeners.get_mut(index) else {
                 continue;
             };
-            match self.plan.routes.get(&listener.key) {
-                Some(service) => listener.service = Arc::clone(service),
+            match self.plan.listeners.get(&listener.key) {
+                Some(plan) => listener.plan = plan.clone(),
                 None => self.listeners.close_soon(index, self.now_ms),
             }
         }
@@ -378,6 +381,7 @@ impl<T: Transport> Engine<T> {
                 buffer: &mut self.buffer,
                 pipes: &mut self.pipes,
                 max_reads: self.limits.max_reads,
+                max_first_bytes: self.limits.first_bytes,
                 random: &mut self.random,
                 stats: &self.shared.stats[self.number],
                 client_table: self
