@@ -13,11 +13,10 @@ use super::failure::{
     CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error,
     is_unsupported, retry_interrupted,
 };
-use super::first_bytes::{FirstBytes, Look};
+use super::first_bytes::FirstBytes;
 use super::handoff::{Admission, PendingConnection};
 use super::plan::Group;
 use super::port_gate::PortGates;
-use super::proxy_protocol::{self, ProxyHeader};
 use super::session::{Action, Break, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
@@ -42,7 +41,7 @@ pub(crate) struct Connection<T: Transport> {
     /// The host on which the session is counted.
     pub(crate) picked: Option<Picked>,
     /// The host's part is over, and the pool knows: the session no longer keeps it busy.
-    host_ended: bool,
+    pub(super) host_ended: bool,
     /// The entry in the client lookup, if hosts can ask.
     client_entry: Option<Box<ClientEntry>>,
     /// It is on the worker's ready list.
@@ -161,7 +160,7 @@ impl<T: Transport> Connection<T> {
     /// What the pool does not know yet: whether a host that has ended sessions early says its first
     /// byte here, and how its part ended if it `is_over`.
     // Test: a_host_that_answers_and_ends_at_once_ends_its_row_of_early_ends.
-    fn host_news(&mut self, is_over: bool, now_ms: u64) -> (bool, Option<HostEnd>) {
+    pub(super) fn host_news(&mut self, is_over: bool, now_ms: u64) -> (bool, Option<HostEnd>) {
         let Some(picked) = &mut self.picked else {
             return (false, None);
         };
@@ -217,70 +216,6 @@ impl<T: Transport> Connection<T> {
                     let deliveries = self.transport.deliveries();
                     self.session.handle_delivery(deliveries, context.now_ms);
                 }
-            }
-        }
-    }
-
-    /// Reads from the client what is not to be written yet.
-    fn hold(&mut self, context: &mut Context<'_, T>) {
-        let awaited = self.session.awaits_first_bytes();
-        let held = self.session.half_stream(Direction::ToHost).buffered().len();
-        let room = match awaited {
-            true => context.max_first_bytes.saturating_sub(held),
-            false => context.buffer.len(),
-        };
-        let room = room.min(context.buffer.len());
-        let buffer = &mut context.buffer[..room];
-        match self.transport.read(Side::Client, buffer) {
-            Ok(0) => self.session.handle_held_end(),
-            Ok(length) => {
-                self.session
-                    .handle_held(&buffer[..length], length < room, context.now_ms);
-            }
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock => self
-                    .session
-                    .half_stream_mut(Direction::ToHost)
-                    .handle_would_block(),
-                ErrorKind::Interrupted => return,
-                _ => self
-                    .session
-                    .handle_held_failed(Break::of(&error), context.now_ms),
-            },
-        }
-        if awaited {
-            self.look_at_first_bytes(context);
-        }
-    }
-
-    /// Looks for what is to be known before a host is picked.
-    fn look_at_first_bytes(&mut self, context: &Context<'_, T>) {
-        while let Some(first_bytes) = &mut self.first_bytes {
-            let held = self.session.half_stream(Direction::ToHost);
-            let length = held.buffered().len();
-            match first_bytes.look(held.buffered(), held.is_ending()) {
-                Look::More if length >= context.max_first_bytes => {
-                    return self.session.close(EndReason::FirstBytesTooLong);
-                }
-                Look::More => return,
-                Look::Refuse(reason) => return self.session.close(reason),
-                Look::Header(header, length) => {
-                    if let ProxyHeader::Proxied { client, asked } = header {
-                        first_bytes.via = Some(self.client_address);
-                        first_bytes.asked = Some(asked);
-                        self.client_address = client;
-                    }
-                    self.session
-                        .half_stream_mut(Direction::ToHost)
-                        .drop_held(length);
-                }
-                Look::Hello(hello) => {
-                    let routes = self.admission.service.routes.as_ref();
-                    let group = routes.and_then(|routes| routes.choose(hello.as_ref()));
-                    self.group = group.map_or_else(|| Arc::clone(&self.group), Arc::clone);
-                    first_bytes.server_name = hello.and_then(|hello| hello.server_name);
-                }
-                Look::Done => return self.session.handle_first_bytes(context.now_ms),
             }
         }
     }
@@ -454,19 +389,6 @@ impl<T: Transport> Connection<T> {
         self.log_health_changes(picked, change, context.now_ms);
     }
 
-    /// The PROXY protocol header that a host gets first; empty if its group wants none.
-    fn header_for(&self, picked: &Picked) -> Vec<u8> {
-        let mut header = Vec::new();
-        if let Some(version) = picked.send_proxy {
-            let asked = self.first_bytes.as_ref().and_then(|it| it.asked);
-            let asked = asked.or_else(|| self.transport.asked_address());
-            let addresses = asked.map(|asked| (self.client_address, asked));
-            let id = self.id.to_string();
-            proxy_protocol::write_header(version, addresses, id.as_bytes(), &mut header);
-        }
-        header
-    }
-
     fn connect_timed_out(&mut self, context: &mut Context<'_, T>) {
         if self.session.host_timed_out(context.now_ms) {
             return self.connect_failed(ConnectError::Host(Failure::TimedOut), context);
@@ -530,29 +452,13 @@ impl<T: Transport> Connection<T> {
         self.log_emptied();
     }
 
-    /// The host is gone before it said anything: gives it up, for another one.
-    fn replay(&mut self, now_ms: u64) {
-        let (_, end) = self.host_news(true, now_ms);
-        let Some(picked) = self.drop_host() else {
-            return self.session.close(EndReason::HostReset);
-        };
-        let mut pool = self.group.pool();
-        let changes = pool.host_reported(picked.id, picked.address, (false, end), now_ms);
-        pool.session_ended(picked.id, self.client_address.ip(), now_ms);
-        drop(pool);
-        self.host_ended = false;
-        self.session.handle_replay(picked.id, now_ms);
-        self.log_health_changes(&picked, changes.into_iter().flatten(), now_ms);
-        self.log_emptied();
-    }
-
     /// Logs that this was the last session of a host out of service.
-    fn log_emptied(&self) {
+    pub(super) fn log_emptied(&self) {
         let emptied = self.group.pool().take_emptied();
         self.group.log_emptied(emptied);
     }
 
-    fn log_health_changes(
+    pub(super) fn log_health_changes(
         &self,
         picked: &Picked,
         changes: impl IntoIterator<Item = HealthChange>,
@@ -565,7 +471,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Closes the connection to the picked host and returns that host.
-    fn drop_host(&mut self) -> Option<Picked> {
+    pub(super) fn drop_host(&mut self) -> Option<Picked> {
         // Before the socket: its local address may belong to another connection at once.
         self.client_entry = None;
         self.transport.drop_host();

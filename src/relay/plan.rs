@@ -49,6 +49,14 @@ pub(crate) struct ListenerPlan {
 }
 
 impl ListenerPlan {
+    /// A listener of `service` at which no header is expected.
+    pub(crate) fn new(service: Arc<Service>) -> ListenerPlan {
+        ListenerPlan {
+            service,
+            proxy_from: None,
+        }
+    }
+
     /// Whether a client at `address` must begin with a PROXY protocol header.
     pub(crate) fn wants_header(&self, address: IpAddr) -> bool {
         self.proxy_from.as_ref().is_some_and(|from| {

@@ -13,7 +13,7 @@ use super::host_status::HostStatus;
 use super::hosts::Hosts;
 use super::sticky::Clients;
 use super::{HostId, Pick, PickContext, Scheduler, Schedulers};
-use crate::config::{self, Algorithm, Check, Endpoint};
+use crate::config::{self, Algorithm, Check, Endpoint, ProxyVersion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub struct HostPool {
     served: u64,
     /// Early ends in a row that make a host failed; 0: any number.
     fail_after: u32,
+    send_proxy: Option<ProxyVersion>,
+    replay: u32,
     /// Whether the address of a host is a listener of this process.
     has_circular: bool,
     /// Hosts out of service whose last session has ended, until they are taken.
@@ -64,6 +66,10 @@ pub struct Picked {
     /// Whether the host has ended sessions early since it last served: then its first byte is to be
     /// reported at once ([`HostPool::host_reported`]).
     pub ended_early: bool,
+    /// The PROXY protocol header that its group's hosts get first.
+    pub send_proxy: Option<ProxyVersion>,
+    /// Bytes of the client that are kept for another host, should this one end before its first.
+    pub replay: u32,
     /// The placement that a sticky client had before.
     previous: Option<Placement>,
 }
@@ -105,6 +111,8 @@ impl HostPool {
             picks: 0,
             served: 0,
             fail_after: 0,
+            send_proxy: None,
+            replay: 0,
             has_circular: false,
             emptied: Vec::new(),
         };
@@ -137,6 +145,7 @@ impl HostPool {
         }
         // The prefix identifies clients: with another one, they all are new.
         self.fail_after = group.fail_after;
+        (self.send_proxy, self.replay) = (group.send_proxy, group.replay);
         let prefix = group.sticky_prefix;
         self.clients = sticky.then(|| match self.clients.take() {
             Some(clients) if clients.prefix() == prefix => clients,
@@ -169,6 +178,8 @@ impl HostPool {
             host,
             address,
             ended_early,
+            send_proxy: self.send_proxy,
+            replay: self.replay,
             previous,
         };
         self.scheduler.session_started(&self.hosts, id);

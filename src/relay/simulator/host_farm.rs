@@ -70,6 +70,8 @@ impl HostFarm {
             slow_start: any_slow_start(random),
             initial: [Initial::Up, Initial::Down][usize::from(random.below(16) == 0)],
             fail_open: random.below(8) > 0,
+            send_proxy: any_version(random),
+            replay: [0, 0, 40, 1000][random.index(4)],
             ..config::Group::default()
         };
         let hosts = match random.below(32) {
@@ -125,6 +127,8 @@ impl HostFarm {
             0..=3 => add_host(&mut self.config, random),
             4 => self.config.scheduler = any_scheduler(random),
             5 => self.config.slow_start = any_slow_start(random),
+            7 => self.config.send_proxy = any_version(random),
+            8 => self.config.replay ^= 40,
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
@@ -387,6 +391,10 @@ fn any_scheduler(random: &mut Random) -> Scheduler {
         },
         sticky: random.below(3) == 0,
     }
+}
+
+fn any_version(random: &mut Random) -> Option<ProxyVersion> {
+    [None, None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)][random.index(4)]
 }
 
 fn any_slow_start(random: &mut Random) -> Option<Duration> {
