@@ -8,6 +8,7 @@ mod address;
 pub(crate) mod arbitrary;
 mod attributes;
 mod check;
+mod codec;
 pub(crate) mod credentials;
 mod edit;
 mod error;
