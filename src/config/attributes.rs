@@ -5,16 +5,17 @@
 
 use super::check::Check;
 use super::codec::{
-    ACCESS, ANY_WORD, BYTES, CHECK_IP, CHECK_KIND, CHECK_PORT, CHECK_TIME_SPAN, FLAG, HOST_ADDRESS,
-    HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, LISTEN, LISTEN_OR_NONE, LOOSE_FLAG, MODE, NAME,
-    OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX, RATE, REFRESH, SCHEDULER, SECONDS, STATE, STATUS,
-    URL_PATH, WEIGHT, WHEN_FAILED,
+    ACCESS, ANY_WORD, BYTES, CHECK_IP, CHECK_KIND, CHECK_PORT, CHECK_TIME_SPAN, FLAG, GROUP_NAME,
+    HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, LISTEN, LISTEN_OR_NONE,
+    LISTENER_ADDRESS, LOOSE_FLAG, MODE, NAME, NETWORKS, OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX,
+    PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER, SECONDS, SEND_PROXY, SERVER_NAMES, STATE,
+    STATUS, TIMEOUT, URL_PATH, WEIGHT, WHEN_FAILED,
 };
 use super::error::Error;
 use super::value::{Value, ValueKind, path_text, seconds_text};
 use super::{
-    Access, Control, CustomNames, Group, Host, ListenAddress, ListenHost, Logging, Manager,
-    PeriodicTask, Service, Ssh, User, Web,
+    Access, Control, CustomNames, Group, Host, ListenAddress, ListenHost, Listener, Logging,
+    Manager, PeriodicTask, Route, Service, Ssh, User, Web,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -114,28 +115,39 @@ pub(super) static SERVICE: ElementTable<Service> = ElementTable {
             "how long sessions may stay on a host out of service; 0 is for ever"),
         attribute!("endRate" => RATE end_rate, Optional, AddAndSet,
             "sessions that whenFailed and drainTimeout end in a second at most"),
+        attribute!("firstBytesTimeout" => TIMEOUT first_bytes_timeout, Optional, AddAndSet,
+            "how long a client may take to send a PROXY header, or the name that it asks for"),
     ],
 };
 
-pub(super) static LISTENER: ElementTable<ListenAddress> = ElementTable {
+pub(super) static LISTENER: ElementTable<Listener> = ElementTable {
     name: "listen",
-    new: || ListenAddress {
-        host: ListenHost::Any,
-        port: 0,
+    new: || {
+        Listener::at(ListenAddress {
+            host: ListenHost::Any,
+            port: 0,
+        })
     },
-    attributes: &[Attribute {
-        name: "ip",
-        kind: ValueKind::ListenAddress,
-        presence: Presence::Required,
-        verbs: Verbs::Add,
-        help: "where the service listens",
-        set: |listen, value, _| {
-            *listen = value.address()?;
-            Ok(())
-        },
-        get: |listen| Some(listen.to_string()),
-        copy: Clone::clone_from,
-    }],
+    attributes: &[
+        attribute!("ip" => LISTENER_ADDRESS address, Required, Add, "where the service listens"),
+        attribute!("proxy" => PROXY proxy, Optional, AddAndSet,
+            "whether connections begin with a PROXY protocol header"),
+        attribute!("proxyFrom" => NETWORKS proxy_from, Optional, AddAndSet,
+            "whose connections begin with it; empty is everybody's"),
+    ],
+};
+
+pub(super) static ROUTE: ElementTable<Route> = ElementTable {
+    name: "route",
+    new: Route::default,
+    attributes: &[
+        attribute!("sni" => SERVER_NAMES sni, Optional, AddAndSet,
+            "names that the TLS client asks for; *.NAME is all names that end so"),
+        attribute!("alpn" => PROTOCOLS alpn, Optional, AddAndSet,
+            "protocols of which the TLS client offers one"),
+        attribute!("group" => GROUP_NAME group, Required, AddAndSet,
+            "name of the group that these clients go to"),
+    ],
 };
 
 pub(super) static GROUP: ElementTable<Group> = ElementTable {
@@ -157,6 +169,10 @@ pub(super) static GROUP: ElementTable<Group> = ElementTable {
             "whether failed hosts are picked while all have failed"),
         attribute!("whenFailed" => WHEN_FAILED when_failed, Optional, AddAndSet,
             "what becomes of the sessions of a host that has failed"),
+        attribute!("sendProxy" => SEND_PROXY send_proxy, Optional, AddAndSet,
+            "which PROXY protocol header hosts get first"),
+        attribute!("replay" => REPLAY replay, Optional, AddAndSet,
+            "bytes of the client that another host gets if one ends before its first"),
     ],
 };
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::check::{ByteString, CheckKind, CheckValue, StatusRanges};
 use super::error::Error;
+use super::listener::{networks_text, proxy_text, send_proxy_text};
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
-    Access, CustomNames, Endpoint, HostState, Initial, ListenAddress, Scheduler, WhenFailed,
+    Access, CustomNames, Endpoint, HostState, Initial, ListenAddress, Network, ProxyVersion,
+    Scheduler, WhenFailed,
 };
 
 /// How values of a kind are parsed and written.
@@ -25,6 +27,11 @@ pub(super) const NAME: Codec<String> = Codec {
 };
 pub(super) const HOST_ADDRESS: Codec<Endpoint> = Codec {
     kind: ValueKind::HostAddress,
+    parse: |value, _| value.address(),
+    text: |address| Some(address.to_string()),
+};
+pub(super) const LISTENER_ADDRESS: Codec<ListenAddress> = Codec {
+    kind: ValueKind::ListenAddress,
     parse: |value, _| value.address(),
     text: |address| Some(address.to_string()),
 };
@@ -48,6 +55,11 @@ pub(super) const SECONDS: Codec<Option<Duration>> = Codec {
     kind: ValueKind::Seconds,
     parse: |value, _| value.seconds(),
     text: |seconds| Some(seconds_text(*seconds)),
+};
+pub(super) const TIMEOUT: Codec<Duration> = Codec {
+    kind: ValueKind::Timeout,
+    parse: |value, _| value.timeout(),
+    text: |timeout| Some(seconds_text(Some(*timeout))),
 };
 pub(super) const REFRESH: Codec<Option<Duration>> = Codec {
     kind: ValueKind::Refresh,
@@ -88,6 +100,41 @@ pub(super) const RATE: Codec<u32> = Codec {
     kind: ValueKind::Rate,
     parse: |value, _| value.rate(),
     text: |rate| Some(rate.to_string()),
+};
+pub(super) const REPLAY: Codec<u32> = Codec {
+    kind: ValueKind::Replay,
+    parse: |value, _| value.replay(),
+    text: |bytes| Some(bytes.to_string()),
+};
+pub(super) const PROXY: Codec<bool> = Codec {
+    kind: ValueKind::Proxy,
+    parse: |value, _| value.proxy(),
+    text: |proxy| Some(proxy_text(*proxy)),
+};
+pub(super) const SEND_PROXY: Codec<Option<ProxyVersion>> = Codec {
+    kind: ValueKind::SendProxy,
+    parse: |value, _| value.send_proxy(),
+    text: |version| Some(send_proxy_text(*version)),
+};
+pub(super) const NETWORKS: Codec<Vec<Network>> = Codec {
+    kind: ValueKind::Networks,
+    parse: |value, _| value.networks(),
+    text: |networks| Some(networks_text(networks)).filter(|text| !text.is_empty()),
+};
+pub(super) const SERVER_NAMES: Codec<Vec<String>> = Codec {
+    kind: ValueKind::ServerNames,
+    parse: |value, _| value.server_names(),
+    text: |names| Some(names.join(" ")).filter(|names| !names.is_empty()),
+};
+pub(super) const PROTOCOLS: Codec<Vec<String>> = Codec {
+    kind: ValueKind::Protocols,
+    parse: |value, _| value.protocols(),
+    ..SERVER_NAMES
+};
+/// The name of a group that is there.
+pub(super) const GROUP_NAME: Codec<String> = Codec {
+    kind: ValueKind::Group,
+    ..NAME
 };
 pub(super) const WHEN_FAILED: Codec<WhenFailed> = Codec {
     kind: ValueKind::WhenFailed,

@@ -15,10 +15,13 @@ mod error;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
+mod limit;
+mod listener;
 mod mask;
 mod network;
 mod read;
 mod redact;
+mod route;
 mod scheduler;
 mod schema;
 mod serialize;
@@ -31,11 +34,14 @@ pub(crate) use check::write_byte;
 pub use check::{ByteString, Check, CheckError, CheckKind, CheckValue, Misspelt, StatusRanges};
 pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
-pub use error::{Error, ErrorKind, Errors, Limit, Position};
+pub use error::{Error, ErrorKind, Errors, Position};
+pub use limit::Limit;
+pub use listener::{Listener, ProxyVersion};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
 pub use network::Network;
 pub use read::{Reading, Warning, read, read_with};
+pub use route::{Route, RouteTable};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub use serialize::print;
@@ -83,7 +89,7 @@ impl Config {
     pub fn listen_names(&self) -> BTreeSet<&str> {
         let listens = self.services.iter().flat_map(|service| &service.listens);
         listens
-            .filter_map(|listen| match &listen.host {
+            .filter_map(|listen| match &listen.address.host {
                 ListenHost::Name(name) => Some(name.as_str()),
                 ListenHost::Zoned { zone, .. } => Some(zone.as_str()),
                 _ => None,
@@ -105,11 +111,17 @@ pub struct Service {
     /// How many of its sessions `drainTimeout` and `whenFailed` end in a second, at most: 1 to
     /// [`Service::MAX_END_RATE`] (`endRate`).
     pub end_rate: u32,
-    /// Addresses that it listens on; at least one.
-    pub listens: Vec<ListenAddress>,
+    /// How long a client may take to send what must be seen before its host is picked; more than 0
+    /// (`firstBytesTimeout`).
+    pub first_bytes_timeout: Duration,
+    /// Where it listens, in the file's order; at least one.
+    pub listens: Vec<Listener>,
+    /// Which TLS clients go to a group of their own, in the file's order; may be empty.
+    pub routes: Vec<Route>,
     /// The groups of hosts, in the file's order; at least one.
     pub groups: Vec<Group>,
-    /// The name of the one group that gets new sessions: one of `groups`.
+    /// The name of the one group that gets the new sessions for which there is no route: one of
+    /// `groups`.
     pub enabled: String,
 }
 
@@ -121,7 +133,9 @@ impl Default for Service {
             timeouts: Timeouts::default(),
             drain_timeout: None,
             end_rate: 100,
+            first_bytes_timeout: Duration::from_secs(5),
             listens: Vec::new(),
+            routes: Vec::new(),
             groups: Vec::new(),
             enabled: String::new(),
         }
@@ -132,7 +146,7 @@ impl Service {
     /// The greatest rate at which sessions are ended, in sessions a second.
     pub const MAX_END_RATE: u32 = 100_000;
 
-    /// The group that gets new sessions.
+    /// The group that gets the new sessions for which there is no route.
     pub fn enabled_group(&self) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == self.enabled)
     }
@@ -189,6 +203,11 @@ pub struct Group {
     pub fail_open: bool,
     /// What becomes of the sessions of a host that has failed.
     pub when_failed: WhenFailed,
+    /// Which PROXY protocol header its hosts get before the client's bytes (`sendProxy`).
+    pub send_proxy: Option<ProxyVersion>,
+    /// How many of the client's bytes are kept for another host until its host has sent its first;
+    /// 0 to [`Group::MAX_REPLAY`], 0 is off.
+    pub replay: u32,
     /// How its hosts are checked, in the file's order: all must hold. May be empty.
     pub checks: Vec<Check>,
     /// In the file's order; may be empty.
@@ -213,6 +232,9 @@ pub struct Host {
 impl Group {
     /// Each IPv6 address is a client of its own: the default.
     pub const WHOLE_ADDRESS: u8 = 128;
+
+    /// The greatest `replay`, in bytes.
+    pub const MAX_REPLAY: u32 = 1 << 20;
 
     /// The algorithm that looks at weights, if there are weights and this group's does not.
     pub(crate) fn missed_weights(&self) -> Option<Algorithm> {
@@ -256,6 +278,8 @@ impl Default for Group {
             initial: Initial::Up,
             fail_open: true,
             when_failed: WhenFailed::Keep,
+            send_proxy: None,
+            replay: 0,
             checks: Vec::new(),
             hosts: Vec::new(),
         }

@@ -133,8 +133,8 @@ fn wanted_of(
     let mut wanted = WantedListeners::new();
     for service in &config.services {
         for listen in &service.listens {
-            for place in places_of_resolved(listen, resolutions)? {
-                add_wanted(&mut wanted, place, service, listen)?;
+            for place in places_of_resolved(&listen.address, resolutions)? {
+                add_wanted(&mut wanted, place, service, &listen.address)?;
             }
         }
     }
