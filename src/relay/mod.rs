@@ -3,7 +3,13 @@
 //! Only this module uses mio. It reads no file and knows no operator: the controller sends each
 //! worker a `Plan` through its mailbox.
 
+mod byte_reader;
 mod check;
+#[cfg_attr(
+    not(any(test, feature = "internals")),
+    expect(dead_code, reason = "sessions do not look at first bytes yet")
+)]
+mod client_hello;
 mod client_lookup;
 mod clock;
 mod connection;
@@ -12,6 +18,9 @@ mod ending;
 mod engine;
 mod events;
 mod failure;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod handoff;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -20,6 +29,11 @@ mod mailbox;
 mod plan;
 mod port_gate;
 mod probe;
+#[cfg_attr(
+    not(any(test, feature = "internals")),
+    expect(dead_code, reason = "sessions do not look at first bytes yet")
+)]
+mod proxy_protocol;
 mod session;
 mod session_record;
 mod shared;
