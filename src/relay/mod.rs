@@ -3,6 +3,7 @@
 //! Only this module uses mio. It reads no file and knows no operator: the controller sends each
 //! worker a `Plan` through its mailbox.
 
+mod byte_reader;
 mod check;
 mod client_hello;
 mod client_lookup;
@@ -14,6 +15,9 @@ mod engine;
 mod events;
 mod failure;
 mod first_bytes;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod handoff;
 #[cfg(feature = "internals")]
 #[doc(hidden)]

@@ -19,7 +19,7 @@ use crate::balance::{
     AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
 };
 use crate::config::{
-    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, Scheduler,
+    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, ProxyVersion, Scheduler,
 };
 
 /// After how long Linux gives up a connect.
