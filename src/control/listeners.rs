@@ -33,6 +33,8 @@ pub(super) struct WantedListener {
     pub(super) service: String,
     /// The name in its address, if it has one.
     pub(super) name: Option<String>,
+    /// From whom a PROXY protocol header is expected, as in [`ListenerPlan`](crate::relay::ListenerPlan).
+    pub(super) proxy_from: Option<Arc<[Network]>>,
 }
 
 /// How long names of listeners may take to resolve.
@@ -134,7 +136,7 @@ fn wanted_of(
     for service in &config.services {
         for listen in &service.listens {
             for place in places_of_resolved(&listen.address, resolutions)? {
-                add_wanted(&mut wanted, place, service, &listen.address)?;
+                add_wanted(&mut wanted, place, service, listen)?;
             }
         }
     }
@@ -174,7 +176,7 @@ fn add_wanted(
     wanted: &mut WantedListeners,
     place: BindAddress,
     service: &Service,
-    listen: &ListenAddress,
+    listen: &Listener,
 ) -> Result<(), Error> {
     let only_its_own = place.port() == 0;
     let key = ListenKey {
@@ -183,7 +185,8 @@ fn add_wanted(
     };
     let listener = WantedListener {
         service: service.name.clone(),
-        name: name(listen).map(str::to_owned),
+        name: name(&listen.address).map(str::to_owned),
+        proxy_from: listen.proxy.then(|| Arc::from(listen.proxy_from.as_slice())),
     };
     match wanted.insert(key, listener) {
         Some(other) if other.service != service.name => Err(Error::ListenTwice {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::check_schedule::{CheckSchedule, HostCheck};
 use super::threads::PanicGuard;
 use crate::balance::{Failure, HostId};
-use crate::config::{Check, Manager, PeriodicTask};
+use crate::config::{Check, Manager, PeriodicTask, ProxyVersion};
 use crate::relay::{
     Clock, Dialogue, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
     Verdict, check_address, check_timeout_ms, probe_timeout_ms,
@@ -215,11 +215,11 @@ impl RecoveryLoop {
                     (true, true) => ProbePriority::UrgentButSilent,
                 };
                 let hosts = pool.health_check_targets();
-                jobs.extend(self.jobs(watched, hosts, Purpose::Check, priority));
+                jobs.extend(self.jobs(watched, (hosts, pool.send_proxy()), Purpose::Check, priority));
             }
             if heartbeat {
                 let hosts = pool.heartbeat_targets();
-                jobs.extend(self.jobs(watched, hosts, Purpose::Heartbeat, |_| {
+                jobs.extend(self.jobs(watched, (hosts, pool.send_proxy()), Purpose::Heartbeat, |_| {
                     ProbePriority::Routine
                 }));
             }
@@ -230,7 +230,7 @@ impl RecoveryLoop {
     fn jobs<'a>(
         &'a self,
         watched: &'a WatchedGroup,
-        hosts: Vec<(HostId, SocketAddr)>,
+        (hosts, send_proxy): (Vec<(HostId, SocketAddr)>, Option<ProxyVersion>),
         purpose: Purpose,
         priority: impl Fn(HostId) -> ProbePriority + 'a,
     ) -> impl Iterator<Item = Probe<Job>> + 'a {
@@ -250,6 +250,7 @@ impl RecoveryLoop {
             priority: job.priority,
             address,
             timeout_ms: probe_timeout_ms(watched.timeouts),
+            send_proxy,
             dialogue: None,
             is_restarted: false,
             key: Job::Recovery(job),
@@ -259,16 +260,22 @@ impl RecoveryLoop {
     /// Starts the checks that are due.
     fn start_checks(&mut self, now_ms: u64) {
         while let Some(check) = self.schedule.take_due(now_ms) {
-            let target = check.group.pool().check_target(check.host);
+            let (target, send_proxy) = {
+                let pool = check.group.pool();
+                (pool.check_target(check.host), pool.send_proxy())
+            };
             let Some(address) = target.and_then(|target| target.address) else {
                 self.schedule.ended(&check, false, now_ms);
                 continue;
             };
+            // An agent, or who answers checks elsewhere, is no host of the group.
+            let is_host = check.check.decides() && check_address(&check.check, address) == address;
             self.prober.begin(Probe {
                 group: group_address(&check.group),
                 priority: ProbePriority::Routine,
                 address: check_address(&check.check, address),
                 timeout_ms: check_timeout_ms(&check.check),
+                send_proxy: send_proxy.filter(|_| is_host),
                 dialogue: Some(Dialogue::new(&check.check, address)),
                 is_restarted: false,
                 key: Job::Check(check, address),

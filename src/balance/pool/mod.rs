@@ -156,6 +156,11 @@ impl HostPool {
         self.scheduler.rebuild(&self.hosts);
     }
 
+    /// The PROXY protocol header that its hosts get first.
+    pub fn send_proxy(&self) -> Option<ProxyVersion> {
+        self.send_proxy
+    }
+
     /// Picks a host and counts the session on it, in one step. `None` if no host is left to
     /// try.
     pub fn pick(&mut self, context: &mut PickContext<'_>) -> Option<Picked> {

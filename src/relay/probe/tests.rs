@@ -32,6 +32,7 @@ fn probe(key: &'static str, address: SocketAddr) -> Probe<&'static str> {
         priority: ProbePriority::Routine,
         address,
         timeout_ms: 5_000,
+        send_proxy: None,
         dialogue: None,
         is_restarted: false,
     }
