@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Error;
 use super::inheritance::Inheritance;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
-use crate::config::{Config, ListenAddress, ListenHost, Service};
+use crate::config::{Config, ListenAddress, ListenHost, Listener, Network, Service};
 use crate::os::listen::{BindAddress, bind_all};
 use crate::relay::ListenKey;
 

@@ -245,7 +245,7 @@ impl RecoveryLoop {
         };
         let jobs = hosts.into_iter().map(job);
         let jobs = jobs.filter(|(job, address)| !self.under_way.contains(&probe_id(job, *address)));
-        jobs.map(|(job, address)| Probe {
+        jobs.map(move |(job, address)| Probe {
             group: group_address(&job.group),
             priority: job.priority,
             address,

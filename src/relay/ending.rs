@@ -6,10 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use super::connection::{Connection, Transport};
+use super::connection::Connection;
 use super::failure::EndReason;
 use super::plan::Group;
 use super::slab::Slab;
+use super::transport::Transport;
 use crate::balance::HostId;
 use crate::config::Network;
 

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 
 use super::proxy_protocol::{ProxyHeader, parse, write_header, write_local};
-use super::{client_hello, proxy_protocol};
+use super::client_hello;
 use crate::config::ProxyVersion;
 
 /// A header is the same in pieces, ends where it was complete, and is read as it is written.
@@ -28,7 +28,7 @@ pub fn proxy(bytes: &[u8]) {
                 None
             }
         };
-        let Ok(Some((written, length))) = proxy_protocol::parse(&out) else {
+        let Ok(Some((written, length))) = parse(&out) else {
             panic!("{header:?} is written as {out:?}");
         };
         let written = match written {

@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::ProxyVersion;
 
-pub(crate) use self::parse::{ProxyHeaderError, parse};
+pub(crate) use self::parse::parse;
 
 /// What a header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
