@@ -187,6 +187,7 @@ fn knows(config: &Config, key: &GroupKey, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::HostPool;
     use crate::config::read;
     use crate::config::verb::Command;
 
@@ -206,6 +207,26 @@ mod tests {
         of_group
             .map(|(new, former)| format!("{new}<{former}"))
             .collect()
+    }
+
+    #[test]
+    fn groups_with_a_route_get_sessions_as_the_enabled_one_does() {
+        let text = "<config><service name='s'><listen ip='1'/><route alpn='h2' group='routed'/>\
+                    <group name='off'/><group name='on' enable='1'/><group name='routed'/>\
+                    </service></config>";
+        let config = read(text.as_bytes()).unwrap().config;
+        let running = Running::default().next(&config, |service, group| {
+            Group::new(&service.name, &group.name, HostPool::new(group, 1, 0))
+        });
+        let names = |serving| -> Vec<_> {
+            let groups = running.with_config(&config, serving);
+            groups.map(|(group, _)| group.name.as_str()).collect()
+        };
+        assert_eq!(names(true), ["on", "routed"]);
+        assert_eq!(names(false), ["off"]);
+        let watched = running.watched_groups(&config);
+        let serves: Vec<_> = watched.iter().map(|it| it.serves).collect();
+        assert_eq!(serves, [false, true, true]);
     }
 
     fn rename(from: &str, to: &str) -> String {

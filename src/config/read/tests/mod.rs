@@ -2,6 +2,7 @@
 
 mod checks;
 mod errors;
+mod routes;
 mod several;
 
 use std::time::Duration;
