@@ -119,12 +119,21 @@ fn wrong_attributes_for_what_comes_first() {
                 "<group name='y' replay='1048577'/>",
                 "2:17: replay is \"1048577\" but must be a whole number of bytes from 0 to 1048576",
             ),
-            (
-                "</service><service name='t' firstBytesTimeout='0'><listen ip='2'/>",
-                "2:29: firstBytesTimeout is \"0\" but must be seconds, such as 5 or 0.5, more \
-                 than 0 and at most ten years",
-            ),
         ],
+    );
+    let with_timeout = |value: &str| {
+        format!(
+            "<config>\n<service name='s' firstBytesTimeout='{value}'><listen ip='1'/>\
+             <group name='g' enable='1'/></service></config>"
+        )
+    };
+    check(
+        with_timeout,
+        &[(
+            "0",
+            "2:19: firstBytesTimeout is \"0\" but must be seconds, such as 5 or 0.5, more than 0 \
+             and at most ten years",
+        )],
     );
 }
 
