@@ -49,7 +49,8 @@ fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     };
     let mut wanted = addresses(target).filter(|it| !service.listens_at(it));
     let nothing_wanted = wanted.clone().next().is_none();
-    match wanted.find(|it| is_free(&draft.now, it)).cloned() {
+    let free = wanted.find(|it| is_free(&draft.now, it)).cloned();
+    match free {
         Some(free) => switch_listener(draft, &target.name, &address, &free),
         None if nothing_wanted => del_listener(draft, &target.name, &address),
         None => return false,
