@@ -1,17 +1,18 @@
 //! Listening sockets: which ones a configuration needs, and binding those that are new. All are
 //! bound, or none.
 //!
-//! Sockets that this process inherited take the place of those at their addresses.
+//! Sockets that this process inherited (`inheritance`) take the place of those at their addresses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Error;
+use super::inheritance::Inheritance;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
-use crate::config::{Config, ListenAddress, ListenHost, Service};
-use crate::os::inherited::InheritedSocket;
+use crate::config::{Config, ListenAddress, ListenHost, Listener, Network, Service};
 use crate::os::listen::{BindAddress, bind_all};
 use crate::relay::ListenKey;
 
@@ -31,8 +32,18 @@ pub(super) type WantedListeners = BTreeMap<ListenKey, WantedListener>;
 pub(super) struct WantedListener {
     /// Name of the service behind it.
     pub(super) service: String,
+    /// Whose connections must begin with a PROXY protocol header; if empty, everybody's. `None` is
+    /// nobody's.
+    pub(super) proxy_from: Option<Arc<[Network]>>,
     /// The name in its address, if it has one.
-    name: Option<String>,
+    pub(super) name: Option<String>,
+}
+
+impl WantedListener {
+    /// Whether both are places of one name, for one service.
+    fn shares_name(&self, other: &WantedListener) -> bool {
+        self.service == other.service && self.name == other.name
+    }
 }
 
 /// How long names of listeners may take to resolve.
@@ -133,7 +144,7 @@ fn wanted_of(
     let mut wanted = WantedListeners::new();
     for service in &config.services {
         for listen in &service.listens {
-            for place in places_of_resolved(listen, resolutions)? {
+            for place in places_of_resolved(&listen.address, resolutions)? {
                 add_wanted(&mut wanted, place, service, listen)?;
             }
         }
@@ -174,7 +185,7 @@ fn add_wanted(
     wanted: &mut WantedListeners,
     place: BindAddress,
     service: &Service,
-    listen: &ListenAddress,
+    listen: &Listener,
 ) -> Result<(), Error> {
     let only_its_own = place.port() == 0;
     let key = ListenKey {
@@ -183,7 +194,8 @@ fn add_wanted(
     };
     let listener = WantedListener {
         service: service.name.clone(),
-        name: name(listen).map(str::to_owned),
+        proxy_from: listen.expects_header_from().map(Arc::from),
+        name: name(&listen.address).map(str::to_owned),
     };
     match wanted.insert(key, listener) {
         Some(other) if other.service != service.name => Err(Error::ListenTwice {
@@ -301,7 +313,7 @@ impl Listeners {
         for (key, listener, error) in absent {
             if !wanted
                 .iter()
-                .any(|(other, its)| its == listener && has(other))
+                .any(|(other, its)| its.shares_name(listener) && has(other))
             {
                 return Err(refused(key, error));
             }
@@ -366,78 +378,6 @@ fn refused(key: &ListenKey, error: io::Error) -> Error {
     }
 }
 
-/// Inherited sockets. Shared ones are kept for the life of the process: their maker holds them
-/// too, so their addresses could never be bound again. Test:
-/// a_socket_is_the_listener_at_its_address_whatever_its_name.
-#[derive(Debug, Default)]
-pub(super) struct Inheritance(Vec<InheritedSocket>);
-
-impl Inheritance {
-    pub(super) fn new(sockets: Vec<InheritedSocket>) -> Inheritance {
-        Inheritance(sockets)
-    }
-
-    /// Adds to `wanted` the sockets that belong to a service only by their name.
-    pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
-        for InheritedSocket { name, address, .. } in &self.0 {
-            if config.services.iter().any(|service| service.name == *name) {
-                let listener = WantedListener {
-                    service: name.clone(),
-                    name: None,
-                };
-                wanted.entry(key(*address)).or_insert(listener);
-            }
-        }
-    }
-
-    /// The inherited socket at `place`, once for each worker. All get the same socket: only its
-    /// maker's user could bind another beside it.
-    pub(super) fn sockets(
-        &self,
-        place: BindAddress,
-        workers: usize,
-    ) -> Option<io::Result<Vec<TcpListener>>> {
-        let found = self.0.iter().find(|socket| socket.address == place)?;
-        Some((0..workers).map(|_| found.listener.try_clone()).collect())
-    }
-
-    /// Drops the sockets that no other process holds. Workers have them now.
-    pub(super) fn release_unshared(&mut self) {
-        self.0.retain(|socket| socket.is_shared);
-    }
-
-    /// Warns of sockets that serve nothing, or another service than their name says.
-    pub(super) fn warn(&self, wanted: &WantedListeners) {
-        for InheritedSocket { name, address, .. } in &self.0 {
-            let called = name.escape_debug();
-            match wanted.get(&key(*address)) {
-                None => log::warn!(
-                    "the inherited socket \"{called}\" at {address} serves nothing: nothing \
-                     listens at exactly this address, and no service has this name"
-                ),
-                Some(listener)
-                    if listener.service != *name
-                        && wanted.values().any(|other| other.service == *name) =>
-                {
-                    log::warn!(
-                        "the inherited socket \"{called}\" at {address} serves {}, which listens \
-                         there",
-                        listener.service.escape_debug()
-                    );
-                }
-                Some(_) => {}
-            }
-        }
-    }
-}
-
-fn key(place: BindAddress) -> ListenKey {
-    ListenKey {
-        place,
-        service: None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     //! Which listeners are wanted, and which of them can be bound.
@@ -491,6 +431,7 @@ mod tests {
         };
         let listener = WantedListener {
             service: "a".to_owned(),
+            proxy_from: None,
             name: Some("gone.invalid".to_owned()),
         };
         let before = WantedListeners::from([(key, listener)]);
@@ -519,6 +460,47 @@ mod tests {
             wanted(&config, &moved, ResolveScope::All).unwrap(),
             resolved
         );
+    }
+
+    #[test]
+    fn whether_a_header_is_expected_makes_no_other_listener() {
+        let config = |attributes: &str| {
+            let text = format!(
+                "<config><service name='s'><listen ip='127.0.0.1:0'{attributes}/>\
+                 <group name='g' enable='1'/></service></config>"
+            );
+            crate::config::read(text.as_bytes()).unwrap().config
+        };
+        let of = |attributes: &str| {
+            wanted(
+                &config(attributes),
+                &WantedListeners::new(),
+                ResolveScope::New,
+            )
+            .unwrap()
+        };
+        let plain = of("");
+        let mut listeners = Listeners::default();
+        let opened = listeners.bind_new(&plain, 1, |_| true).unwrap();
+        listeners.commit(&plain, per_worker(opened, 1).0);
+        for (attributes, from) in [
+            ("", None),
+            (" proxy='require'", Some("")),
+            (
+                " proxy='require' proxyFrom='::1 10.0.0.0/8'",
+                Some("::1 10.0.0.0/8"),
+            ),
+            (" proxyFrom='::1'", None),
+        ] {
+            let next = of(attributes);
+            assert!(listeners.bind_new(&next, 1, |_| true).unwrap().is_empty());
+            let expected = next.values().next().unwrap().proxy_from.as_ref();
+            let expected = expected.map(|networks| {
+                let networks: Vec<_> = networks.iter().map(Network::to_string).collect();
+                networks.join(" ")
+            });
+            assert_eq!(expected.as_deref(), from, "{attributes}");
+        }
     }
 
     #[test]

@@ -47,15 +47,15 @@ impl Running {
         next
     }
 
-    /// Groups with their part of `config`: those that are `enabled` there, or the others.
+    /// Groups with their part of `config`: those that get new sessions there, or the others.
     pub(super) fn with_config<'a>(
         &'a self,
         config: &'a Config,
-        enabled: bool,
+        serving: bool,
     ) -> impl Iterator<Item = (&'a Group, &'a config::Group)> {
         all_groups(config)
-            .filter(move |(service, group)| (service.enabled == group.name) == enabled)
-            .filter_map(|(service, group)| {
+            .filter(move |(_, _, serves)| *serves == serving)
+            .filter_map(|(service, group, _)| {
                 let running = self.group(&service.name, &group.name)?;
                 Some((running.as_ref(), group))
             })
@@ -97,10 +97,10 @@ impl Running {
     /// All groups, as recovery needs them.
     pub(super) fn watched_groups(&self, config: &Config) -> Vec<WatchedGroup> {
         all_groups(config)
-            .filter_map(|(service, group)| {
+            .filter_map(|(service, group, serves)| {
                 Some(WatchedGroup {
                     group: Arc::clone(self.group(&service.name, &group.name)?),
-                    enabled: service.enabled == group.name,
+                    serves,
                     timeouts: service.timeouts.into(),
                 })
             })
@@ -123,11 +123,13 @@ impl Running {
     }
 }
 
-fn all_groups(config: &Config) -> impl Iterator<Item = (&config::Service, &config::Group)> {
-    config
-        .services
-        .iter()
-        .flat_map(|service| service.groups.iter().map(move |group| (service, group)))
+/// All groups with their services, and whether they get new sessions.
+fn all_groups(config: &Config) -> impl Iterator<Item = (&config::Service, &config::Group, bool)> {
+    config.services.iter().flat_map(|service| {
+        let serving = service.serving_groups();
+        let groups = service.groups.iter();
+        groups.map(move |group| (service, group, serving.contains(group.name.as_str())))
+    })
 }
 
 /// Former names of hosts by their new names, for each group with renamed hosts. Only verbs know
