@@ -215,13 +215,21 @@ impl RecoveryLoop {
                     (true, true) => ProbePriority::UrgentButSilent,
                 };
                 let hosts = pool.health_check_targets();
-                jobs.extend(self.jobs(watched, (hosts, pool.send_proxy()), Purpose::Check, priority));
+                jobs.extend(self.jobs(
+                    watched,
+                    (hosts, pool.send_proxy()),
+                    Purpose::Check,
+                    priority,
+                ));
             }
             if heartbeat {
                 let hosts = pool.heartbeat_targets();
-                jobs.extend(self.jobs(watched, (hosts, pool.send_proxy()), Purpose::Heartbeat, |_| {
-                    ProbePriority::Routine
-                }));
+                jobs.extend(self.jobs(
+                    watched,
+                    (hosts, pool.send_proxy()),
+                    Purpose::Heartbeat,
+                    |_| ProbePriority::Routine,
+                ));
             }
         }
         (!shared.stopped).then_some(jobs)

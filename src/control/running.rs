@@ -99,7 +99,9 @@ impl Running {
     /// The groups of the service's routes; `None` if it has none.
     fn routes(&self, service: &config::Service) -> Option<Routes> {
         let routes = &service.routes;
-        let groups = routes.iter().filter_map(|route| self.group(&service.name, &route.group));
+        let groups = routes
+            .iter()
+            .filter_map(|route| self.group(&service.name, &route.group));
         let groups: Vec<_> = groups.cloned().collect();
         // Reading and verbs have seen to it that each group exists.
         let has_all = !routes.is_empty() && groups.len() == routes.len();

@@ -5,8 +5,8 @@
 use std::fmt::Debug;
 use std::net::SocketAddr;
 
-use super::proxy_protocol::{ProxyHeader, parse, write_header, write_local};
 use super::client_hello;
+use super::proxy_protocol::{ProxyHeader, parse, write_header, write_local};
 use crate::config::ProxyVersion;
 
 /// A header is the same in pieces, ends where it was complete, and is read as it is written.
@@ -93,7 +93,7 @@ mod tests {
     fn the_seeds_of_fuzzing_hold() {
         for (name, bytes) in seeds("proxy") {
             proxy(&bytes);
-            let header = proxy_protocol::parse(&bytes);
+            let header = parse(&bytes);
             assert!(matches!(header, Ok(Some(_))), "{name}: {header:?}");
         }
         for (_, bytes) in seeds("hello") {

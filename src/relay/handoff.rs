@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::transport::Transport;
 use super::plan::Service;
 use super::shared::Shared;
 use super::tcp_transport::TcpTransport;
+use super::transport::Transport;
 use crate::sync::lock;
 
 /// Clients that may wait in a queue: as many as one iteration accepts at a listener.
@@ -209,6 +209,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let socket = std::net::TcpStream::connect(address).unwrap();
         PendingConnection {
+            wants_header: false,
             address: socket.local_addr().unwrap(),
             transport: TcpTransport::new(TcpStream::from_std(socket)),
             admission: Admission::new(Service::example(address), shared, worker),

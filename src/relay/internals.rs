@@ -11,7 +11,6 @@ use std::sync::mpsc::{SyncSender, channel, sync_channel};
 
 use super::clock::Clock;
 use super::connection::Connection;
-use super::transport::{ListenSocket, Transport};
 use super::engine::{Engine, MAILBOX_TOKEN, Message, Polled};
 use super::failure::{CloseMode, ConnectProgress, EndReason};
 use super::mailbox::WorkerMessage;
@@ -19,6 +18,7 @@ use super::plan::{Group, ListenKey, ListenerPlan, Plan, Service};
 use super::session::{Direction, Readiness, Side};
 use super::shared::Shared;
 use super::slab::{TokenTarget, decode_token, encode_token};
+use super::transport::{ListenSocket, Transport};
 use super::worker::LIMITS;
 use crate::balance::{HostPool, Picked};
 use crate::config;

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::connection::Connection;
-use super::transport::Transport;
 use super::events::tcplog::TcpLogLine;
 use super::events::{Event, SessionEnd};
 use super::failure::EndReason;
@@ -17,6 +16,7 @@ use super::plan::Plan;
 use super::session::Phase;
 use super::shared::Shared;
 use super::slab::Slab;
+use super::transport::Transport;
 use crate::log_targets;
 
 /// Slots listed in one iteration. Each session costs a short lock, a system call (its local

@@ -10,9 +10,9 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token, Waker};
 use rustix::net::sockopt;
 
-use super::transport::{ListenSocket, Transport};
 use super::failure::{CloseMode, ConnectProgress, connect_progress};
 use super::session::{Direction, Readiness, Side};
+use super::transport::{ListenSocket, Transport};
 use crate::balance::Picked;
 use crate::os::addresses;
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;

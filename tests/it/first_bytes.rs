@@ -75,7 +75,11 @@ fn who_sends_no_header_is_reset() {
     let host = Host::new("a");
     let mut controlled = start("proxy='require'", "", &[host.address()]);
     let address = controlled.txlb.address();
-    for wrong in [&b"GET / HTTP/1.0\r\n\r\n"[..], b"PROXY TCP4 1.2.3.4 5.6", b""] {
+    for wrong in [
+        &b"GET / HTTP/1.0\r\n\r\n"[..],
+        b"PROXY TCP4 1.2.3.4 5.6",
+        b"",
+    ] {
         let client = saying(&controlled, wrong);
         assert_eq!(read_all(&client), (Vec::new(), End::Reset));
     }
@@ -110,7 +114,9 @@ fn only_those_of_proxy_from_send_a_header() {
     let listed = controlled.tell(&["--json", "status"]);
     assert!(listed.contains("127.0.0.1"), "{place} {listed}");
     let config = std::fs::read_to_string(controlled.txlb.config_file()).unwrap();
-    controlled.txlb.reload(&config.replace("10.0.0.0/8", "127.0.0.0/8"));
+    controlled
+        .txlb
+        .reload(&config.replace("10.0.0.0/8", "127.0.0.0/8"));
     assert_eq!(fate(address), (Vec::new(), End::Reset));
 }
 
@@ -130,7 +136,10 @@ fn hosts_get_a_header_in_the_first_write() {
     controlled.tell(&["setGroup", "service=web", "group=main", "sendProxy=v2"]);
     let client = saying(&controlled, b"hello");
     let (bytes, _) = read_all(&host.accept());
-    assert_eq!(bytes[..16], *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x26"[..16].to_vec());
+    assert_eq!(
+        bytes[..16],
+        *b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x26"[..16].to_vec()
+    );
     let [high, low] = client.local_addr().unwrap().port().to_be_bytes();
     assert_eq!(bytes[16..26], [127, 0, 0, 1, 127, 0, 0, 1, high, low]);
     assert!(bytes.ends_with(b"hello"));
@@ -226,7 +235,11 @@ fn a_tls_client_gets_the_group_of_its_name() {
 #[test]
 fn what_a_host_has_not_answered_is_said_to_another_one() {
     let (a, b) = (Listener::new(), Listener::new());
-    let mut controlled = start("", "replay='16384' sendProxy='v1'", &[a.address(), b.address()]);
+    let mut controlled = start(
+        "",
+        "replay='16384' sendProxy='v1'",
+        &[a.address(), b.address()],
+    );
     let mut client = connect(controlled.txlb.address());
     client.write_all(b"hello").unwrap();
     let mut first = a.accept();

@@ -56,7 +56,9 @@ impl Postfix {
         for folder in queues.split_whitespace().map(|it| spool.join(it)) {
             fs::create_dir_all(folder).unwrap();
         }
-        [&data, &config].map(|folder| fs::create_dir(folder).unwrap());
+        for folder in [&data, &config] {
+            fs::create_dir(folder).unwrap();
+        }
         let chown = Command::new("chown").arg("mail").arg(&data).status();
         let chown_queues = Command::new("sh")
             .args(["-c", "chown mail \"$0\"/*"])

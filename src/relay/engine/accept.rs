@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use super::listeners::{Accepted, Listener};
 use super::{ACCEPT_PAUSE_MS, Engine, FIRST_LISTENER, Socket, enqueue};
 use crate::relay::connection::Connection;
-use crate::relay::transport::{ListenSocket, Transport};
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::{Admission, PendingConnection};
 use crate::relay::mailbox::Registered;
 use crate::relay::plan::{ListenKey, Service};
 use crate::relay::shared::{Capacity, check_capacity};
 use crate::relay::slab::FIRST_SPECIAL;
+use crate::relay::transport::{ListenSocket, Transport};
 
 /// Clients accepted at one listener before connections run.
 const MAX_ACCEPTS_PER_ITERATION: usize = 64;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::relay::transport::{ListenSocket, Transport};
 use crate::relay::plan::{ListenKey, ListenerPlan, ServiceStats};
+use crate::relay::transport::{ListenSocket, Transport};
 
 /// How long a listener that must be closed goes on accepting.
 // Closing one of several SO_REUSEPORT sockets resets the clients in its accept backlog, so the
@@ -200,7 +200,10 @@ impl<T: Transport> ListenerSet<T> {
 
     /// Pauses a listener until a session of its service ends, or for a while.
     pub(super) fn pause(&mut self, index: usize, now_ms: u64) {
-        let Some(key) = self.get_mut(index).map(|it| service_key(&it.plan.service.stats)) else {
+        let Some(key) = self
+            .get_mut(index)
+            .map(|it| service_key(&it.plan.service.stats))
+        else {
             return;
         };
         if self.paused.is_empty() {
@@ -301,6 +304,7 @@ impl<T: Transport> ListenerSet<T> {
 mod tests {
     use super::*;
     use crate::os::listen::{BindAddress, bind_all};
+    use crate::relay::plan::Service;
     use crate::relay::tcp_transport::TcpTransport;
 
     fn listener() -> Listener<TcpTransport> {
@@ -311,7 +315,8 @@ mod tests {
             service: None,
         };
         let service = Service::example("127.0.0.1:1".parse().unwrap());
-        Listener::new(key, mio::net::TcpListener::from_std(socket), service)
+        let socket = mio::net::TcpListener::from_std(socket);
+        Listener::new(key, socket, ListenerPlan::new(service))
     }
 
     /// So many, each of a service of its own.

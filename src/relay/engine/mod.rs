@@ -16,7 +16,6 @@ use accept::PreparedListener;
 use listeners::ListenerSet;
 
 use super::connection::{Connection, Context, RunResult};
-use super::transport::{ListenSocket, Transport};
 use super::ending::EndRequests;
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::WorkerMessage;
@@ -27,6 +26,7 @@ use super::session_record::{self, SessionLists};
 use super::shared::{Shared, WorkerStats};
 use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
 use super::timer_wheel::{MAX_POLL_MS, Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
+use super::transport::{ListenSocket, Transport};
 use crate::balance::Random;
 
 /// How long no client is accepted after a shortage.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::parse::ProxyHeaderError;
 use super::*;
 
 fn proxied(client: &str, asked: &str) -> ProxyHeader {

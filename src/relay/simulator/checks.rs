@@ -150,7 +150,11 @@ impl Connection<SimulatedTransport> {
             let client = &self.transport.client;
             assert!(!self.transport.has_read_enough(), "knows all, and waits");
             let gives = client.has_something() || client.ended || client.reset;
-            assert!(!gives, "does not look: {:#?} {:#?}", self.session, self.transport);
+            assert!(
+                !gives,
+                "does not look: {:#?} {:#?}",
+                self.session, self.transport
+            );
         }
         if self.session.connected_ms().is_none() {
             return;
@@ -293,7 +297,10 @@ impl SimulatedTransport {
                 assert!(position < source.read, "writes bytes that were never read");
                 source.byte(position)
             });
-            assert_eq!(*byte, expected, "a byte is lost, doubled or out of place at {position}");
+            assert_eq!(
+                *byte, expected,
+                "a byte is lost, doubled or out of place at {position}"
+            );
         }
     }
 }

@@ -21,10 +21,6 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    fn anything(self) -> bool {
-        self.header || self.hello
-    }
-
     /// Mostly nothing.
     pub(super) fn any(random: &mut Random, limit: usize) -> Wants {
         Wants {
@@ -120,7 +116,9 @@ impl SimulatedTransport {
 
     /// What txlb has read of its client.
     fn read_so_far(&self) -> Vec<u8> {
-        (0..self.client.read).map(|at| self.client.byte(at)).collect()
+        (0..self.client.read)
+            .map(|at| self.client.byte(at))
+            .collect()
     }
 
     /// Whether txlb has read enough of its client to pick a host.
@@ -144,16 +142,14 @@ impl SimulatedTransport {
         self.wants.header && (header == Some(None) || header.is_none() && self.client.ended)
     }
 
-    /// Whether too much was read for what is to be known.
-    pub(super) fn has_too_much(&self) -> bool {
-        self.wants.anything() && self.client.read >= self.wants.limit
-    }
-
     /// A host that had accepted was given up for another one.
     pub(super) fn replay(&mut self, host: &Socket) {
         let picked = self.connected_to.take().expect("replays without a host");
         assert!(picked.replay > 0, "replays unasked");
-        assert!(host.read == 0 && host.said == 0, "replays what was answered");
+        assert!(
+            host.read == 0 && host.said == 0,
+            "replays what was answered"
+        );
         assert!(host.reset || host.ended, "gives up a host that lives");
         assert!(!self.client.reset_known, "replays for nobody");
         let kept = self.client.read - self.header().0;

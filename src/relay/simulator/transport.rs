@@ -12,12 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
-use super::super::transport::Transport;
 use super::super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::super::plan::Group;
 use super::super::port_gate::PortGates;
 use super::super::proxy_protocol::{self, ProxyHeader};
 use super::super::session::{Direction, Side, TimeoutsMs};
+use super::super::transport::Transport;
 use super::host_farm::HostFarm;
 use super::listener::SimulatedListener;
 use super::opening::{Wants, any_opening};
@@ -271,7 +271,9 @@ impl SimulatedTransport {
 
     /// Takes the header from the first bytes that are written to a host.
     fn take_lead(&mut self, bytes: &[u8]) {
-        let Some(picked) = self.connected_to.as_ref() else { return };
+        let Some(picked) = self.connected_to.as_ref() else {
+            return;
+        };
         if picked.send_proxy.is_none() || !self.lead.is_empty() {
             return;
         }
@@ -565,7 +567,10 @@ impl Transport for SimulatedTransport {
         assert!(self.reads <= MAX_READS_PER_RUN, "reads for too long");
         let is_first = self.host.is_none() && side == Side::Client && !self.has_read_enough();
         let sink = Direction::from(side).sink();
-        assert!(is_first || self.has_passed_all(sink), "reads while bytes are buffered");
+        assert!(
+            is_first || self.has_passed_all(sink),
+            "reads while bytes are buffered"
+        );
         self.may_be_interrupted()?;
         let length = self.at(side).read(buffer)?;
         if length > 0 {
@@ -597,7 +602,10 @@ impl Transport for SimulatedTransport {
         ));
         self.reads += 1;
         assert!(self.reads <= MAX_READS_PER_RUN, "reads for too long");
-        assert!(self.has_passed_all(direction.sink()), "reads while bytes are buffered");
+        assert!(
+            self.has_passed_all(direction.sink()),
+            "reads while bytes are buffered"
+        );
         let ended = self.at(direction.source()).ended;
         let counted = pipes.0.count_below(PIPES)?;
         // There may be an urgent mark that was not reported.
@@ -633,9 +641,7 @@ impl Transport for SimulatedTransport {
         let (source, _) = self
             .pair(direction.source())
             .expect("writes without a host");
-        let bytes: Vec<u8> = (passed..source.read)
-            .map(|at| source.byte(at))
-            .collect();
+        let bytes: Vec<u8> = (passed..source.read).map(|at| source.byte(at)).collect();
         assert_eq!(bytes.len(), length, "keeps bytes in two places");
         let sent = self.write(direction.sink(), &bytes)?;
         self.pipes[place] -= sent;

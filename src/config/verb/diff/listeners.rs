@@ -43,16 +43,17 @@ fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return false;
     };
-    let mut leaving = addresses(service);
-    let Some(address) = leaving.find(|it| !target.listens_at(it)).cloned() else {
+    let leaving = addresses(service)
+        .find(|it| !target.listens_at(it))
+        .cloned();
+    let Some(address) = leaving else {
         return false;
     };
-    let mut wanted = addresses(target).filter(|it| !service.listens_at(it));
-    let nothing_wanted = wanted.clone().next().is_none();
-    let free = wanted.find(|it| is_free(&draft.now, it)).cloned();
-    match free {
-        Some(free) => switch_listener(draft, &target.name, &address, &free),
-        None if nothing_wanted => del_listener(draft, &target.name, &address),
+    let wanted = addresses(target).filter(|it| !service.listens_at(it));
+    let wanted: Vec<_> = wanted.cloned().collect();
+    match wanted.iter().find(|it| is_free(&draft.now, it)) {
+        Some(free) => switch_listener(draft, &target.name, &address, free),
+        None if wanted.is_empty() => del_listener(draft, &target.name, &address),
         None => return false,
     }
     true

@@ -6,7 +6,10 @@ use super::*;
 fn awaiting() -> Session {
     let mut session = Session::new(TIMEOUTS, 0);
     session.await_first_bytes(3000);
-    assert_eq!((session.next(), session.phase()), (Action::Wait, Phase::FirstBytes));
+    assert_eq!(
+        (session.next(), session.phase()),
+        (Action::Wait, Phase::FirstBytes)
+    );
     session
 }
 
