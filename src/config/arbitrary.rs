@@ -158,6 +158,7 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::State => pick(random, &["up", "drain", "down"]),
         ValueKind::Initial => pick(random, &["up", "down"]),
         ValueKind::WhenFailed => pick(random, &["keep", "end"]),
+        ValueKind::Source => pick(random, &["", "client", "10.0.0.9", "10.0.0.9 2001:db8::9"]),
         ValueKind::Rate => pick(random, &["1", "100", "100000"]),
         ValueKind::SessionId => format!("{:x}", random.below(1 << 20)),
         ValueKind::Network => pick(random, &["10.0.0.0/8", "10.0.0.7", "2001:db8::/32"]),

@@ -12,7 +12,8 @@ use super::error::Error;
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
     Access, Control, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
-    ListenHost, Logging, Manager, PeriodicTask, Scheduler, Service, Ssh, User, Web, WhenFailed,
+    ListenHost, Logging, Manager, PeriodicTask, Scheduler, Service, Source, Ssh, User, Web,
+    WhenFailed,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -154,6 +155,12 @@ const WHEN_FAILED: Codec<WhenFailed> = Codec {
     kind: ValueKind::WhenFailed,
     parse: |value, _| value.when_failed(),
     text: |when_failed| Some(when_failed.as_str().to_owned()),
+};
+/// An empty one is the system's choice.
+const SOURCE: Codec<Source> = Codec {
+    kind: ValueKind::Source,
+    parse: |value, _| value.source(),
+    text: |source| Some(source.to_string()).filter(|text| !text.is_empty()),
 };
 const STATE: Codec<HostState> = Codec {
     kind: ValueKind::State,
@@ -326,6 +333,8 @@ pub(super) static GROUP: ElementTable<Group> = ElementTable {
             "whether failed hosts are picked while all have failed"),
         attribute!("whenFailed" => WHEN_FAILED when_failed, Optional, AddAndSet,
             "what becomes of the sessions of a host that has failed"),
+        attribute!("source" => SOURCE source, Optional, AddAndSet,
+            "addresses that connections to hosts come from; empty is the system's choice"),
     ],
 };
 

@@ -21,6 +21,7 @@ mod redact;
 mod scheduler;
 mod schema;
 mod serialize;
+mod source;
 mod value;
 pub mod verb;
 
@@ -37,6 +38,7 @@ pub use read::{Reading, Warning, read, read_with};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub use serialize::print;
+pub use source::Source;
 pub use value::ValueKind;
 
 use std::collections::BTreeSet;
@@ -75,6 +77,12 @@ impl Config {
                 Endpoint::Address(_) => None,
             })
             .collect()
+    }
+
+    /// Whether a group connects to its hosts from addresses of clients, which takes a capability.
+    pub fn uses_client_addresses(&self) -> bool {
+        let mut groups = self.services.iter().flat_map(|service| &service.groups);
+        groups.any(|group| group.source == Source::Client)
     }
 
     /// Names that listeners have instead of addresses, and names of interfaces, each once.
@@ -187,6 +195,8 @@ pub struct Group {
     pub fail_open: bool,
     /// What becomes of the sessions of a host that has failed.
     pub when_failed: WhenFailed,
+    /// Where connections to its hosts come from.
+    pub source: Source,
     /// How its hosts are checked, in the file's order: all must hold. May be empty.
     pub checks: Vec<Check>,
     /// In the file's order; may be empty.
@@ -254,6 +264,7 @@ impl Default for Group {
             initial: Initial::Up,
             fail_open: true,
             when_failed: WhenFailed::Keep,
+            source: Source::Any,
             checks: Vec::new(),
             hosts: Vec::new(),
         }

@@ -13,7 +13,7 @@ use super::redact::Quoted;
 use super::verb::{ListenChoice, View};
 use super::{
     Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
-    Network, Scheduler, Service, Web, WhenFailed,
+    Network, Scheduler, Service, Source, Web, WhenFailed,
 };
 
 /// Kind of a value.
@@ -48,6 +48,8 @@ pub enum ValueKind {
     Initial,
     /// `keep` or `end`.
     WhenFailed,
+    /// Addresses that connections come from, or `client`; empty is the system's choice.
+    Source,
     /// A whole number from 1 to 100000, a second.
     Rate,
     /// The id of an open session, in hexadecimal digits.
@@ -111,6 +113,7 @@ impl ValueKind {
             ValueKind::State => value.state()?.as_str().to_owned(),
             ValueKind::Initial => value.initial()?.as_str().to_owned(),
             ValueKind::WhenFailed => value.when_failed()?.as_str().to_owned(),
+            ValueKind::Source => value.source()?.to_string(),
             ValueKind::Rate => value.rate()?.to_string(),
             ValueKind::SessionId => format!("{:x}", value.session_id()?),
             ValueKind::Network => value.network()?.to_string(),
@@ -332,6 +335,13 @@ impl Value<'_> {
             .into_iter()
             .find(|it| it.as_str() == self.text)
             .ok_or_else(|| self.bad_value("keep or end"))
+    }
+
+    /// Where connections to hosts come from.
+    pub(super) fn source(&self) -> Result<Source, Error> {
+        self.text
+            .parse()
+            .map_err(|_| self.bad_value(Source::EXPECTED))
     }
 
     /// How many a second.

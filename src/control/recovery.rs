@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::check_schedule::{CheckSchedule, HostCheck};
 use super::threads::PanicGuard;
-use crate::balance::{Failure, HostId};
+use crate::balance::{Failure, HostId, HostPool, SourceTurn};
 use crate::config::{Check, Manager, PeriodicTask};
 use crate::relay::{
     Clock, Dialogue, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
@@ -132,6 +132,9 @@ struct ProbeJob {
     priority: ProbePriority,
 }
 
+/// A host to probe, its address, and the source of the connection.
+type Target = (HostId, SocketAddr, Option<SourceTurn>);
+
 /// Identifies a probe under way: no host is probed twice at a time. A host with a new address, or
 /// urgent now, is another probe, since the first may wait in a queue.
 type ProbeId = (usize, HostId, SocketAddr, ProbePriority);
@@ -206,19 +209,21 @@ impl RecoveryLoop {
         // Checks wake this thread often: no pool is locked then.
         let is_any_due = check || heartbeat || all_failed_due;
         for watched in groups.iter().filter(|_| is_any_due) {
-            let pool = watched.group.pool();
+            let mut pool = watched.group.pool();
             let all_failed = watched.enabled && (check || all_failed_due) && pool.all_failed();
             if check || all_failed {
+                let hosts = pool.health_check_targets();
+                let hosts = with_sources(&mut pool, hosts);
                 let priority = |host| match (all_failed, pool.has_timed_out(host)) {
                     (false, _) => ProbePriority::Routine,
                     (true, false) => ProbePriority::Urgent,
                     (true, true) => ProbePriority::UrgentButSilent,
                 };
-                let hosts = pool.health_check_targets();
                 jobs.extend(self.jobs(watched, hosts, Purpose::Check, priority));
             }
             if heartbeat {
                 let hosts = pool.heartbeat_targets();
+                let hosts = with_sources(&mut pool, hosts);
                 jobs.extend(self.jobs(watched, hosts, Purpose::Heartbeat, |_| {
                     ProbePriority::Routine
                 }));
@@ -230,22 +235,26 @@ impl RecoveryLoop {
     fn jobs<'a>(
         &'a self,
         watched: &'a WatchedGroup,
-        hosts: Vec<(HostId, SocketAddr)>,
+        hosts: Vec<Target>,
         purpose: Purpose,
         priority: impl Fn(HostId) -> ProbePriority + 'a,
     ) -> impl Iterator<Item = Probe<Job>> + 'a {
-        let job = move |(host, address)| {
+        let job = move |(host, address, source)| {
             let job = ProbeJob {
                 group: Arc::clone(&watched.group),
                 host,
                 purpose,
                 priority: priority(host),
             };
-            (job, address)
+            (job, address, source)
         };
         let jobs = hosts.into_iter().map(job);
-        let jobs = jobs.filter(|(job, address)| !self.under_way.contains(&probe_id(job, *address)));
-        jobs.map(|(job, address)| Probe {
+        let is_new =
+            |(job, address, _): &(ProbeJob, SocketAddr, Option<SourceTurn>)| {
+                !self.under_way.contains(&probe_id(job, *address))
+            };
+        jobs.filter(is_new).map(|(job, address, source)| Probe {
+            source,
             group: group_address(&job.group),
             priority: job.priority,
             address,
@@ -259,7 +268,11 @@ impl RecoveryLoop {
     /// Starts the checks that are due.
     fn start_checks(&mut self, now_ms: u64) {
         while let Some(check) = self.schedule.take_due(now_ms) {
-            let target = check.group.pool().check_target(check.host);
+            let (target, source) = {
+                let mut pool = check.group.pool();
+                let source = pool.next_source(check.host.id);
+                (pool.check_target(check.host), source)
+            };
             let Some(address) = target.and_then(|target| target.address) else {
                 self.schedule.ended(&check, false, now_ms);
                 continue;
@@ -268,6 +281,7 @@ impl RecoveryLoop {
                 group: group_address(&check.group),
                 priority: ProbePriority::Routine,
                 address: check_address(&check.check, address),
+                source,
                 timeout_ms: check_timeout_ms(&check.check),
                 dialogue: Some(Dialogue::new(&check.check, address)),
                 is_restarted: false,
@@ -351,6 +365,14 @@ impl RecoveryLoop {
                 .log_health_change(check.host.id, &name, &change, now_ms);
         }
     }
+}
+
+/// The same hosts, each with the source of its next connection.
+fn with_sources(pool: &mut HostPool, hosts: Vec<(HostId, SocketAddr)>) -> Vec<Target> {
+    let hosts = hosts.into_iter();
+    hosts
+        .map(|(host, address)| (host, address, pool.next_source(host)))
+        .collect()
 }
 
 /// The checks of all hosts of a group.

@@ -6,6 +6,7 @@ pub mod files;
 pub mod inherited;
 pub mod listen;
 pub mod notify;
+pub mod outgoing;
 pub mod pipes;
 pub mod resources;
 pub mod rights;

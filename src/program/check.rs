@@ -43,7 +43,7 @@ pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) ->
     let once = |file: &Path| File::read_once(file, Some(PIPE_TIMEOUT));
     let (read, reading) = startup::read(file, &privileges, once)?;
     // A running txlb opens the files that the configuration names as this user.
-    privileges.give_up()?;
+    privileges.give_up(false)?;
     for warning in &reading.warnings {
         exit::print_error(&format!(
             "{}:{}: warning: {}",

@@ -3,6 +3,8 @@
 //! [`Connection::run`] is the path of every byte. [`Session::next`] returns an [`Action`], the
 //! connection performs it on its [`Transport`], and a `handle_*` method reports the result.
 
+mod connect;
+
 use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -11,8 +13,8 @@ use std::sync::Arc;
 
 use super::client_lookup::{ClientEntry, ClientTable};
 use super::failure::{
-    CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error,
-    is_unsupported, retry_interrupted,
+    CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, is_unsupported,
+    retry_interrupted,
 };
 use super::handoff::{Admission, PendingConnection};
 use super::plan::Group;
@@ -21,6 +23,7 @@ use super::session::{Action, Break, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
 use crate::balance::{Failure, HealthChange, HostEnd, PickContext, Picked, Random};
+use crate::os::outgoing::SourceAddress;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// A session and its transport.
@@ -309,29 +312,9 @@ impl<T: Transport> Connection<T> {
                 false => self.session.handle_no_host(context.now_ms),
             };
         };
+        let source = pool.next_source(picked.id);
         drop(pool);
-        if let Err(until_ms) = context.port_gates.may_try(picked.address, context.now_ms) {
-            let (host, client) = (picked.id, self.client_address.ip());
-            self.group.pool().withdraw(picked, client, context.now_ms);
-            self.picked = None;
-            return self.session.handle_no_port(host, until_ms, context.now_ms);
-        }
-        let token = encode_token(context.slot, self.generation, Side::Host);
-        // Before connect(2): on loopback the host may accept and ask before it returns.
-        // Test: a_host_may_ask_as_soon_as_it_has_accepted.
-        let pending = context.client_table.map(ClientTable::begin_connect);
-        match self.transport.connect(picked, context.registry, token) {
-            Ok(()) => {
-                if let Some(pending) = pending
-                    && let Some(local) = self.transport.local_address()
-                {
-                    self.client_entry = Some(pending.insert(local, self.client_address, self.id));
-                }
-                context.port_gates.open(picked.address);
-                self.session.handle_picked(context.now_ms);
-            }
-            Err(error) => self.connect_failed(classify_connect_error(&error), context),
-        }
+        self.connect_picked(source.as_ref(), context);
     }
 
     fn check_connect(&mut self, late: bool, connect_hint: bool, context: &mut Context<'_, T>) {
@@ -407,12 +390,7 @@ impl<T: Transport> Connection<T> {
                 context.stats.count_error(shortage.resource_error());
                 *context.shortage = Some((shortage, picked.address));
                 self.group.pool().release(picked.id, client, now_ms);
-                if shortage == Shortage::Ports {
-                    let until_ms = context.port_gates.close(picked.address, now_ms);
-                    self.session.handle_no_port(picked.id, until_ms, now_ms);
-                } else {
-                    self.session.handle_shortage(now_ms);
-                }
+                self.session.handle_shortage(now_ms);
             }
         }
         self.log_emptied();
@@ -502,11 +480,18 @@ pub(crate) trait Transport: Debug + Sized {
     /// The system's, if it cannot watch one more socket.
     fn register(&mut self, registry: &Self::Registry, token: usize) -> io::Result<()>;
 
-    /// Starts a connect to a host and registers the host's side. No host's side may exist.
+    /// Starts a connect to a host, from a source address if there is one, and registers the host's
+    /// side. No host's side may exist.
     ///
     /// # Errors
-    /// Those of connect(2); no host's side exists then.
-    fn connect(&mut self, to: &Picked, registry: &Self::Registry, token: usize) -> io::Result<()>;
+    /// Why it was not started; no host's side exists then.
+    fn connect(
+        &mut self,
+        to: &Picked,
+        from: Option<SourceAddress>,
+        registry: &Self::Registry,
+        token: usize,
+    ) -> Result<(), ConnectError>;
 
     /// The state of the connect; `Pending` without a host's side. A failure is reported once.
     /// With a `connect_hint` the system has already proved the connection and is not asked.

@@ -13,7 +13,7 @@ use super::clock::Clock;
 use super::connection::Connection;
 use super::connection::{ListenSocket, Transport};
 use super::engine::{Engine, MAILBOX_TOKEN, Message, Polled};
-use super::failure::{CloseMode, ConnectProgress, EndReason};
+use super::failure::{CloseMode, ConnectError, ConnectProgress, EndReason};
 use super::mailbox::WorkerMessage;
 use super::plan::{Group, ListenKey, Plan, Service};
 use super::session::{Direction, Readiness, Side};
@@ -23,6 +23,7 @@ use super::worker::LIMITS;
 use crate::balance::{HostPool, Picked};
 use crate::config;
 use crate::os::listen::BindAddress;
+use crate::os::outgoing::SourceAddress;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// Sizes of a request and its response, in bytes.
@@ -230,7 +231,13 @@ impl Transport for Memory {
         Ok(())
     }
 
-    fn connect(&mut self, _: &Picked, registry: &Cell<usize>, token: usize) -> io::Result<()> {
+    fn connect(
+        &mut self,
+        _: &Picked,
+        _: Option<SourceAddress>,
+        registry: &Cell<usize>,
+        token: usize,
+    ) -> Result<(), ConnectError> {
         registry.set(token);
         Ok(())
     }

@@ -26,6 +26,7 @@ mod shared;
 #[cfg(test)]
 mod simulator;
 mod slab;
+mod source;
 mod tcp_transport;
 mod timer_wheel;
 mod worker;

@@ -11,11 +11,14 @@ use mio::{Interest, Poll, Token, Waker};
 use rustix::net::sockopt;
 
 use super::connection::{ListenSocket, Transport};
-use super::failure::{CloseMode, ConnectProgress, connect_progress};
+use super::failure::{
+    CloseMode, ConnectError, ConnectProgress, Shortage, classify_connect_error, connect_progress,
+};
 use super::session::{Direction, Readiness, Side};
-use crate::balance::Picked;
+use crate::balance::{Failure, Picked};
 use crate::os::addresses;
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
+use crate::os::outgoing::{self, ConnectFromError, SourceAddress};
 use crate::os::pipes::{Pipe, Pipes};
 use crate::os::sockets::{DeadPeerTimes, Delivery, delivery, is_unacknowledged, watch_peer};
 
@@ -146,11 +149,18 @@ impl Transport for TcpTransport {
         registry.register(&mut self.client, Token(token), ALL_EVENTS)
     }
 
-    fn connect(&mut self, to: &Picked, poll: &Poll, token: usize) -> io::Result<()> {
-        let mut socket = connect(to.address)?;
+    fn connect(
+        &mut self,
+        to: &Picked,
+        from: Option<SourceAddress>,
+        poll: &Poll,
+        token: usize,
+    ) -> Result<(), ConnectError> {
+        let mut socket = connect(from, to.address)?;
         // After connect(2): epoll reports a socket that was not connected yet as closed.
         poll.registry()
-            .register(&mut socket, Token(token), ALL_EVENTS)?;
+            .register(&mut socket, Token(token), ALL_EVENTS)
+            .map_err(|error| classify_connect_error(&error))?;
         self.host = Some(HostSocket {
             socket,
             nagle: Nagle::NothingWritten,
@@ -331,30 +341,60 @@ fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     io::Write::write(&mut socket, bytes)
 }
 
-/// Starts a non-blocking connect to `address`.
+/// Starts a non-blocking connect to `to`, from a source address if there is one.
 ///
 /// # Errors
-/// Those of connect(2). `EADDRNOTAVAIL` always means that no local port is left. A socket that
-/// connected to itself gives `ConnectionRefused`, since no host listens there.
-pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address).map_err(|error| {
-        if error.kind() == ErrorKind::AddrNotAvailable && !addresses::has_source_address(address) {
-            return io::Error::other(format!(
-                "this machine has no {} address to reach it from",
-                if address.is_ipv4() { "IPv4" } else { "IPv6" }
-            ));
-        }
-        error
-    })?;
+/// Whose fault it is. A socket that connected to itself was refused, since no host listens there.
+pub(crate) fn connect(
+    from: Option<SourceAddress>,
+    to: SocketAddr,
+) -> Result<TcpStream, ConnectError> {
+    let socket = match from {
+        None => connect_from_any(to).map_err(|error| classify_connect_error(&error))?,
+        Some(from) => connect_from(from, to)?,
+    };
     // connect(2) to a dead host on this machine may choose the host's own port. Both ends are
     // compared only if the host's port is in the ephemeral range: it costs a system call.
     // Test: a_dead_host_on_the_loopback_is_not_connected_to_itself.
-    if addresses::local_port_range().contains(&address.port()) && is_itself(&socket, address) {
+    if addresses::local_port_range().contains(&to.port()) && is_itself(&socket, to) {
         // A reset leaves no TIME_WAIT, so the host can bind its port.
         let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-        return Err(ErrorKind::ConnectionRefused.into());
+        return Err(ConnectError::Host(Failure::Refused));
     }
     Ok(socket)
+}
+
+/// # Errors
+/// Those of connect(2). `EADDRNOTAVAIL` always means that no local port is left.
+fn connect_from_any(to: SocketAddr) -> io::Result<TcpStream> {
+    TcpStream::connect(to).map_err(|error| {
+        if error.kind() == ErrorKind::AddrNotAvailable && !addresses::has_source_address(to) {
+            return io::Error::other(format!(
+                "this machine has no {} address to reach it from",
+                if to.is_ipv4() { "IPv4" } else { "IPv6" }
+            ));
+        }
+        error
+    })
+}
+
+fn connect_from(from: SourceAddress, to: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let ip = from.address.ip();
+    let error = match outgoing::connect_from(from, to) {
+        Ok(socket) => return Ok(TcpStream::from_std(socket)),
+        Err(error) => error,
+    };
+    Err(match error {
+        ConnectFromError::NotOurs => ConnectError::Local(Shortage::Source(ip)),
+        ConnectFromError::NotPermitted => ConnectError::Local(Shortage::Transparency),
+        ConnectFromError::NoPort => ConnectError::Local(Shortage::Ports),
+        // EINVAL: from a loopback address to another machine.
+        ConnectFromError::System(error) if error.kind() == ErrorKind::InvalidInput => {
+            let why = format!("it cannot be reached from {ip}");
+            ConnectError::Host(Failure::Other(why))
+        }
+        ConnectFromError::System(error) => classify_connect_error(&error),
+    })
 }
 
 /// Whether a socket is connected to itself, by TCP's simultaneous open.
@@ -409,8 +449,9 @@ mod tests {
         let address = dead.local_addr().unwrap();
         drop(dead);
         for _ in 0..100 {
-            if let Err(error) = connect(address) {
-                assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            if let Err(error) = connect(None, address) {
+                let refused = matches!(error, ConnectError::Host(Failure::Refused));
+                assert!(refused, "{error:?}");
             }
         }
     }

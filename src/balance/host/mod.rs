@@ -72,6 +72,8 @@ pub struct Member {
     pub(super) recent: RecentSessions,
     pub(super) failures: u64,
     pub(super) last_pick: u64,
+    /// Connections that were given a source address.
+    pub(super) source_turns: u32,
     pub(super) position: Option<usize>,
     /// Since when it is drained, down or removed.
     pub(super) out_since_ms: Option<u64>,
@@ -133,6 +135,7 @@ impl Member {
             recent: RecentSessions::default(),
             failures: 0,
             last_pick: 0,
+            source_turns: 0,
             position: None,
             out_since_ms: None,
             emptied_ms: None,

@@ -5,6 +5,7 @@
 
 mod checks;
 mod ends;
+mod source;
 
 use super::health::{Failure, HealthChange};
 use super::host::Placement;
@@ -19,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 pub(crate) use self::checks::CheckedHost;
+pub use self::source::SourceTurn;
 
 /// The hosts of a group as they are now, with its scheduler.
 ///
@@ -46,6 +48,8 @@ pub struct HostPool {
     served: u64,
     /// Early ends in a row that make a host failed; 0: any number.
     fail_after: u32,
+    /// Where connections to hosts come from; `None` is the system's choice.
+    source: Option<Arc<config::Source>>,
     /// Whether the address of a host is a listener of this process.
     has_circular: bool,
     /// Hosts out of service whose last session has ended, until they are taken.
@@ -105,6 +109,7 @@ impl HostPool {
             picks: 0,
             served: 0,
             fail_after: 0,
+            source: None,
             has_circular: false,
             emptied: Vec::new(),
         };
@@ -144,6 +149,7 @@ impl HostPool {
         });
         self.hosts.configure(group, renamed, self.shards, now_ms);
         self.configure_checks(&group.checks, now_ms);
+        self.configure_source(&group.source);
         self.scheduler.rebuild(&self.hosts);
     }
 

@@ -15,13 +15,13 @@ use rustix::io::Errno;
 use super::super::connection::Transport;
 use super::super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::super::plan::Group;
-use super::super::port_gate::PortGates;
 use super::super::session::{Direction, Side, TimeoutsMs};
 use super::host_farm::HostFarm;
 use super::listener::SimulatedListener;
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
-use crate::balance::{Failure, HostId, PickContext, Picked, Random};
+use crate::balance::{Failure, HostId, Picked, Random};
+use crate::os::outgoing::SourceAddress;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 use crate::sync::{Counted, Counter};
 
@@ -58,6 +58,8 @@ pub(super) enum AttemptEnd {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) picked: Picked,
+    /// Where it came from; `None` is the system's choice.
+    pub(super) from: Option<SourceAddress>,
     pub(super) end: AttemptEnd,
 }
 
@@ -73,7 +75,7 @@ pub(super) struct SimulatedTransport {
     /// Bytes written to the host, and to the client, in this run.
     pub(super) bytes: [u64; 2],
     /// The client's address.
-    address: IpAddr,
+    pub(super) address: IpAddr,
     /// The tokens of client and host.
     tokens: [usize; 2],
     /// The hosts that failed it.
@@ -144,6 +146,7 @@ impl Network {
 #[derive(Debug)]
 pub(super) struct Attempt {
     picked: Picked,
+    from: Option<SourceAddress>,
     /// What its worker takes for its start.
     pub(super) since_ms: u64,
 }
@@ -216,18 +219,6 @@ impl SimulatedTransport {
         match &mut self.host {
             Some(host) if self.random.below(2) == 0 => host.peer_acts(&mut self.random),
             _ => self.client.peer_acts(&mut self.random),
-        }
-    }
-
-    /// Notes hosts that may be skipped from now on.
-    pub(super) fn hold_up(&mut self, farm: &HostFarm, port_gates: &PortGates) {
-        if port_gates.is_empty() {
-            return;
-        }
-        for (id, address) in farm.eligible() {
-            if port_gates.contains(address) && !self.held_up.contains(&id) {
-                self.held_up.push(id);
-            }
         }
     }
 
@@ -314,6 +305,7 @@ impl SimulatedTransport {
         }
         self.outcomes.push(Outcome {
             picked: attempt.picked,
+            from: attempt.from,
             end,
         });
     }
@@ -339,30 +331,29 @@ impl Transport for SimulatedTransport {
         Ok(())
     }
 
-    fn connect(&mut self, to: &Picked, network: &Rc<Network>, token: usize) -> io::Result<()> {
-        self.call(format_args!("connects to {}", to.host.name));
+    fn connect(
+        &mut self,
+        to: &Picked,
+        from: Option<SourceAddress>,
+        network: &Rc<Network>,
+        token: usize,
+    ) -> Result<(), ConnectError> {
+        self.call(format_args!("connects to {} from {from:?}", to.host.name));
         self.tokens[1] = token;
         assert!(self.host.is_none(), "leaves a connection open");
         let farm = &network.farm.borrow();
-        self.exclude_last(farm);
-        assert!(!self.excluded.contains(&to.id), "tried twice");
-        assert!(
-            self.refused.len() < PickContext::MAX_TRIED,
-            "tries too many hosts"
-        );
-        let was_tried = |id| {
-            let lists = [&self.refused, &self.no_port, &self.held_up];
-            lists.iter().any(|list| list.contains(&id))
-        };
-        farm.set_picking(Some(to.id));
-        self.check_pick(farm, to, was_tried);
-        farm.visit(self.address, to, was_tried, self.loop_ms);
-        farm.set_picking(None);
+        self.check_source(farm, to, from);
+        if self.goes_on_with(to) {
+            self.no_port.retain(|id| *id != to.id);
+        } else {
+            self.check_new_host(farm, to);
+        }
         self.attempt = Some(Attempt {
             picked: to.clone(),
+            from,
             since_ms: self.loop_ms,
         });
-        match farm.connect(to.address, &mut self.random, self.now_ms) {
+        match farm.connect(to.address, from, &mut self.random, self.now_ms) {
             Ok(connect) => {
                 let random = &mut self.random;
                 let (peer, stream) = (Peer::new(random), random.index(251));
@@ -374,11 +365,11 @@ impl Transport for SimulatedTransport {
             }
             Err(error) => {
                 self.finish_attempt(match error {
-                    Errno::MFILE => AttemptEnd::NoDescriptor,
-                    Errno::ADDRNOTAVAIL => AttemptEnd::NoPort,
+                    ConnectError::Local(shortage) if shortage.is_of_address() => AttemptEnd::NoPort,
+                    ConnectError::Local(_) => AttemptEnd::NoDescriptor,
                     _ => AttemptEnd::Failed(Failure::Refused),
                 });
-                Err(error.into())
+                Err(error)
             }
         }
     }
