@@ -6,15 +6,16 @@
 use std::time::Duration;
 
 use super::attributes::{
-    CHECK, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LOGGING,
-    SERVICE, SSH, USER, WEB,
+    CHECK, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LISTENER,
+    LOGGING, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::value::{Value, seconds_text};
 use super::verb::table::{Kind, command, commands};
 use super::verb::{Command, Verb, options};
 use super::{
     Access, Admin, Check, CheckKind, CheckValue, Config, Control, CustomNames, Group, Host,
-    ListenAddress, Logging, Manager, Scheduler, Service, Ssh, User, ValueKind, Web,
+    ListenAddress, Listener, Logging, Manager, Route, Scheduler, Service, Ssh, User, ValueKind,
+    Web,
 };
 
 /// A generator seeded by the test (xorshift64*, Vigna 2016).
@@ -115,6 +116,44 @@ pub(super) fn listen(random: &mut Random, port: usize) -> ListenAddress {
     format!("{}:{port}", random.pick(&hosts)).parse().unwrap()
 }
 
+/// A listener with other attributes than the default ones, now and then.
+pub(super) fn listener(random: &mut Random, address: ListenAddress) -> Listener {
+    let listener = Listener::at(address.clone());
+    match random.below(3) {
+        0 => Listener {
+            address,
+            ..vary(random, &LISTENER, listener)
+        },
+        _ => listener,
+    }
+}
+
+/// A route to one of these groups.
+pub(super) fn route(random: &mut Random, groups: &[Group]) -> Route {
+    let mut route = vary(random, &ROUTE, Route::default());
+    if !route.is_for_some() {
+        route.alpn = vec!["h2".to_owned()];
+    }
+    let group = random.pick(groups).name.clone();
+    Route { group, ..route }
+}
+
+/// Routes of which some are taken away, changed, added and moved. All lead to groups that exist.
+fn change_routes(random: &mut Random, routes: &mut Vec<Route>, groups: &[Group]) {
+    let exists = |route: &Route| groups.iter().any(|group| group.name == route.group);
+    routes.retain(|route| exists(route) && random.below(4) > 0);
+    if let 0..2 = random.below(4) {
+        routes.insert(random.below(routes.len() + 1), route(random, groups));
+    }
+    if random.below(3) == 0 && !routes.is_empty() {
+        let index = random.below(routes.len());
+        routes[index] = route(random, groups);
+    }
+    if random.below(3) == 0 {
+        shuffle(random, routes);
+    }
+}
+
 fn path(random: &mut Random) -> String {
     format!("/{}\t\n\r.", name(random))
 }
@@ -160,6 +199,14 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::WhenFailed => pick(random, &["keep", "end"]),
         ValueKind::Source => pick(random, &["", "client", "10.0.0.9", "10.0.0.9 2001:db8::9"]),
         ValueKind::Rate => pick(random, &["1", "100", "100000"]),
+        ValueKind::Replay => pick(random, &["0", "16384", "1048576"]),
+        ValueKind::Proxy => pick(random, &["off", "require"]),
+        ValueKind::SendProxy => pick(random, &["off", "v1", "v2"]),
+        ValueKind::ServerNames => pick(random, &["", "a.test", "*.test b.test", "10.0.0.1"]),
+        ValueKind::Protocols => pick(random, &["", "h2", "http/1.1 <&\"'>"]),
+        ValueKind::RouteNumber => pick(random, &["1", "2", "3"]),
+        ValueKind::Networks => pick(random, &["", "10.0.0.0/8 ::1", "192.0.2.7"]),
+        ValueKind::Timeout => seconds_text(Some(duration(random))),
         ValueKind::SessionId => format!("{:x}", random.below(1 << 20)),
         ValueKind::Network => pick(random, &["10.0.0.0/8", "10.0.0.7", "2001:db8::/32"]),
         ValueKind::Access => pick(random, &["full", "readonly"]),
@@ -273,12 +320,15 @@ pub(super) fn service(random: &mut Random, name: String, first_port: usize) -> S
         .into_iter()
         .map(|name| group(random, name))
         .collect();
-    let listen_count = 1 + random.below(3);
+    let (listen_count, route_count) = (1 + random.below(3), random.below(4));
+    let listens = (0..listen_count).map(|index| {
+        let address = listen(random, first_port + index);
+        listener(random, address)
+    });
     Service {
         name,
-        listens: (0..listen_count)
-            .map(|index| listen(random, first_port + index))
-            .collect(),
+        listens: listens.collect(),
+        routes: (0..route_count).map(|_| route(random, &groups)).collect(),
         enabled: random.pick(&groups).name.clone(),
         groups,
         ..vary(random, &SERVICE, Service::default())
@@ -415,6 +465,7 @@ fn change_service(random: &mut Random, target: &mut Service) {
         target.groups = groups;
     }
     target.enabled.clone_from(&random.pick(&target.groups).name);
+    change_routes(random, &mut target.routes, &target.groups);
 }
 
 fn change_group(random: &mut Random, target: &mut Group) {
@@ -458,29 +509,32 @@ fn deal_listens(random: &mut Random, from: &Config, services: &mut [Service]) {
         .iter()
         .chain(&*services)
         .flat_map(|service| &service.listens);
-    let mut addresses: Vec<ListenAddress> = Vec::new();
-    for address in all {
-        if !addresses.contains(address) && (random.below(5) > 0) {
-            addresses.push(address.clone());
+    let mut listeners: Vec<Listener> = Vec::new();
+    for listener in all {
+        let is_there = listeners.iter().any(|it| it.address == listener.address);
+        if !is_there && random.below(5) > 0 {
+            listeners.push(listener.clone());
         }
     }
     // Only with port 0 there may be several of the same.
     for _ in 0..random.below(7) {
-        addresses.push(listen(random, 0));
+        let address = listen(random, 0);
+        listeners.push(listener(random, address));
     }
     if random.below(2) == 0 {
-        shuffle(random, &mut addresses);
+        shuffle(random, &mut listeners);
     }
     for service in &mut *services {
-        let first = addresses.pop().unwrap_or_else(|| listen(random, 0));
-        service.listens = vec![first];
+        let address = listen(random, 0);
+        let first = listeners.pop();
+        service.listens = vec![first.unwrap_or_else(|| Listener::at(address))];
     }
     if services.is_empty() {
         return;
     }
-    for address in addresses {
+    for listener in listeners {
         let index = random.below(services.len());
-        services[index].listens.push(address);
+        services[index].listens.push(listener);
     }
 }
 
@@ -561,7 +615,7 @@ impl<'a> Line<'a> {
             ValueKind::User => names_of(self.config.users(), |it| &it.name),
             ValueKind::HostAddress => hosts.iter().map(|it| it.address.to_string()).collect(),
             ValueKind::ListenAddress | ValueKind::ListenAddressOrPort => {
-                listens.iter().map(ToString::to_string).collect()
+                listens.iter().map(|it| it.address.to_string()).collect()
             }
             ValueKind::OptionName => options().iter().map(|it| it.path.clone()).collect(),
             ValueKind::OptionValue => {

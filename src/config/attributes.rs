@@ -3,17 +3,19 @@
 //! Reading, printing, saving, `setOption`, the keys of verbs, `diff`, completion and the RELAX NG
 //! schema follow from it.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Duration;
-
-use super::check::{ByteString, Check, CheckKind, CheckValue, StatusRanges};
+use super::check::Check;
+use super::codec::{
+    ACCESS, ANY_WORD, BYTES, CHECK_IP, CHECK_KIND, CHECK_PORT, CHECK_TIME_SPAN, FLAG, GROUP_NAME,
+    HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, LISTEN, LISTEN_OR_NONE,
+    LISTENER_ADDRESS, LOOSE_FLAG, MODE, NAME, NETWORKS, OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX,
+    PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER, SECONDS, SEND_PROXY, SERVER_NAMES, SOURCE,
+    STATE, STATUS, TIMEOUT, URL_PATH, WEIGHT, WHEN_FAILED,
+};
 use super::error::Error;
-use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
+use super::value::{Value, ValueKind, path_text, seconds_text};
 use super::{
-    Access, Control, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
-    ListenHost, Logging, Manager, PeriodicTask, Scheduler, Service, Source, Ssh, User, Web,
-    WhenFailed,
+    Access, Control, CustomNames, Group, Host, ListenAddress, ListenHost, Listener, Logging,
+    Manager, PeriodicTask, Route, Service, Ssh, User, Web,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -73,183 +75,6 @@ impl<T> ElementTable<T> {
     }
 }
 
-/// How values of a kind are parsed and written.
-struct Codec<V> {
-    kind: ValueKind,
-    parse: fn(&Value<'_>, &CustomNames) -> Result<V, Error>,
-    text: fn(&V) -> Option<String>,
-}
-
-const NAME: Codec<String> = Codec {
-    kind: ValueKind::NewName,
-    parse: |value, _| value.name(),
-    text: |name| Some(name.clone()),
-};
-const HOST_ADDRESS: Codec<Endpoint> = Codec {
-    kind: ValueKind::HostAddress,
-    parse: |value, _| value.address(),
-    text: |address| Some(address.to_string()),
-};
-/// The address of an admin interface. txLoadBalancer wrote `None` for one that was off.
-const LISTEN_OR_NONE: Codec<Option<ListenAddress>> = Codec {
-    kind: ValueKind::ListenAddress,
-    parse: |value, _| match value.text {
-        NO_ADDRESS => Ok(None),
-        _ => value.address().map(Some),
-    },
-    text: |listen| {
-        let none = || NO_ADDRESS.to_owned();
-        Some(listen.as_ref().map_or_else(none, ToString::to_string))
-    },
-};
-const LISTEN: Codec<Option<ListenAddress>> = Codec {
-    parse: |value, _| value.address().map(Some),
-    ..LISTEN_OR_NONE
-};
-const SECONDS: Codec<Option<Duration>> = Codec {
-    kind: ValueKind::Seconds,
-    parse: |value, _| value.seconds(),
-    text: |seconds| Some(seconds_text(*seconds)),
-};
-const REFRESH: Codec<Option<Duration>> = Codec {
-    kind: ValueKind::Refresh,
-    parse: |value, _| value.refresh(),
-    ..SECONDS
-};
-const LOOSE_FLAG: Codec<bool> = Codec {
-    kind: ValueKind::LooseFlag,
-    parse: |value, _| Ok(value.flag()),
-    text: |flag| Some(flag.to_string()),
-};
-/// Here any word but a false one is true; samples have `secure="secure"`.
-const ANY_WORD: Codec<bool> = Codec {
-    parse: |value, _| Ok(value.boolean_word() != Some(false)),
-    ..LOOSE_FLAG
-};
-const FLAG: Codec<bool> = Codec {
-    kind: ValueKind::Flag,
-    parse: |value, _| value.boolean(),
-    ..LOOSE_FLAG
-};
-const SCHEDULER: Codec<Scheduler> = Codec {
-    kind: ValueKind::Scheduler,
-    parse: |value, custom| value.scheduler(custom),
-    text: |scheduler| Some(scheduler.to_string()),
-};
-const PREFIX: Codec<u8> = Codec {
-    kind: ValueKind::Prefix,
-    parse: |value, _| value.prefix(),
-    text: |bits| Some(bits.to_string()),
-};
-const WEIGHT: Codec<u32> = Codec {
-    kind: ValueKind::Weight,
-    parse: |value, _| value.weight(),
-    text: |weight| Some(weight.to_string()),
-};
-const RATE: Codec<u32> = Codec {
-    kind: ValueKind::Rate,
-    parse: |value, _| value.rate(),
-    text: |rate| Some(rate.to_string()),
-};
-const WHEN_FAILED: Codec<WhenFailed> = Codec {
-    kind: ValueKind::WhenFailed,
-    parse: |value, _| value.when_failed(),
-    text: |when_failed| Some(when_failed.as_str().to_owned()),
-};
-/// An empty one is the system's choice.
-const SOURCE: Codec<Source> = Codec {
-    kind: ValueKind::Source,
-    parse: |value, _| value.source(),
-    text: |source| Some(source.to_string()).filter(|text| !text.is_empty()),
-};
-const STATE: Codec<HostState> = Codec {
-    kind: ValueKind::State,
-    parse: |value, _| value.state(),
-    text: |state| Some(state.as_str().to_owned()),
-};
-const INITIAL: Codec<Initial> = Codec {
-    kind: ValueKind::Initial,
-    parse: |value, _| value.initial(),
-    text: |initial| Some(initial.as_str().to_owned()),
-};
-const ACCESS: Codec<Access> = Codec {
-    kind: ValueKind::Access,
-    parse: |value, _| value.access(),
-    text: |access| Some(access.as_str().to_owned()),
-};
-/// An empty password is none.
-const PASSWORD: Codec<Option<String>> = Codec {
-    kind: ValueKind::Secret,
-    parse: |value, _| Ok(Some(value.text.to_owned()).filter(|text| !text.is_empty())),
-    text: Option::clone,
-};
-const PATH: Codec<Option<PathBuf>> = Codec {
-    kind: ValueKind::Path,
-    parse: |value, _| value.path().map(Some),
-    text: |path| path.as_deref().map(path_text),
-};
-const MODE: Codec<u32> = Codec {
-    kind: ValueKind::Mode,
-    parse: |value, _| value.mode(),
-    text: |bits| Some(mode_text(*bits)),
-};
-const HOST_NAMES: Codec<Vec<String>> = Codec {
-    kind: ValueKind::HostNames,
-    parse: |value, _| value.host_names(),
-    text: |names| Some(names.join(" ")).filter(|names| !names.is_empty()),
-};
-
-const CHECK_KIND: Codec<CheckKind> = Codec {
-    kind: ValueKind::Check(CheckValue::Kind),
-    parse: |value, _| value.check_kind(),
-    text: |kind| Some(kind.as_str().to_owned()),
-};
-const CHECK_TIME_SPAN: Codec<Duration> = Codec {
-    kind: ValueKind::Check(CheckValue::Time),
-    parse: |value, _| value.check_time(),
-    text: |time| Some(seconds_text(Some(*time))),
-};
-const OPTIONAL_TIME_SPAN: Codec<Option<Duration>> = Codec {
-    kind: ValueKind::Check(CheckValue::OptionalTime),
-    parse: |value, _| value.or_empty(Value::check_time),
-    text: |time| time.map(|time| seconds_text(Some(time))),
-};
-const IN_A_ROW: Codec<u16> = Codec {
-    kind: ValueKind::Check(CheckValue::Count),
-    parse: |value, _| value.in_a_row(),
-    text: |count| Some(count.to_string()),
-};
-const CHECK_PORT: Codec<Option<u16>> = Codec {
-    kind: ValueKind::Check(CheckValue::Port),
-    parse: |value, _| value.or_empty(Value::check_port),
-    text: |port| port.map(|port| port.to_string()),
-};
-const CHECK_IP: Codec<Option<IpAddr>> = Codec {
-    kind: ValueKind::Check(CheckValue::Ip),
-    parse: |value, _| value.or_empty(Value::check_ip),
-    text: |ip| ip.map(|ip| ip.to_string()),
-};
-const BYTES: Codec<ByteString> = Codec {
-    kind: ValueKind::Check(CheckValue::Bytes),
-    parse: |value, _| value.byte_string(),
-    text: |bytes| Some(bytes.to_string()),
-};
-const URL_PATH: Codec<String> = Codec {
-    kind: ValueKind::Check(CheckValue::Path),
-    parse: |value, _| value.url_path(),
-    text: |path| Some(path.clone()),
-};
-const STATUS: Codec<StatusRanges> = Codec {
-    kind: ValueKind::Check(CheckValue::Status),
-    parse: |value, _| value.status_ranges(),
-    text: |ranges| Some(ranges.to_string()),
-};
-const HOST_HEADER: Codec<String> = Codec {
-    kind: ValueKind::Check(CheckValue::HostHeader),
-    parse: |value, _| value.host_header(),
-    text: |name| Some(name.clone()),
-};
-
 /// An attribute that is a field of its model: name, kind of value, field, presence, verbs, help.
 macro_rules! attribute {
     ($name:literal => $codec:ident $($field:ident).+, $presence:ident, $verbs:ident, $help:literal) => {
@@ -290,28 +115,39 @@ pub(super) static SERVICE: ElementTable<Service> = ElementTable {
             "how long sessions may stay on a host out of service; 0 is for ever"),
         attribute!("endRate" => RATE end_rate, Optional, AddAndSet,
             "sessions that whenFailed and drainTimeout end in a second at most"),
+        attribute!("firstBytesTimeout" => TIMEOUT first_bytes_timeout, Optional, AddAndSet,
+            "how long a client may take to send a PROXY header, or the name that it asks for"),
     ],
 };
 
-pub(super) static LISTENER: ElementTable<ListenAddress> = ElementTable {
+pub(super) static LISTENER: ElementTable<Listener> = ElementTable {
     name: "listen",
-    new: || ListenAddress {
-        host: ListenHost::Any,
-        port: 0,
+    new: || {
+        Listener::at(ListenAddress {
+            host: ListenHost::Any,
+            port: 0,
+        })
     },
-    attributes: &[Attribute {
-        name: "ip",
-        kind: ValueKind::ListenAddress,
-        presence: Presence::Required,
-        verbs: Verbs::Add,
-        help: "where the service listens",
-        set: |listen, value, _| {
-            *listen = value.address()?;
-            Ok(())
-        },
-        get: |listen| Some(listen.to_string()),
-        copy: Clone::clone_from,
-    }],
+    attributes: &[
+        attribute!("ip" => LISTENER_ADDRESS address, Required, Add, "where the service listens"),
+        attribute!("proxy" => PROXY proxy, Optional, AddAndSet,
+            "whether connections begin with a PROXY protocol header"),
+        attribute!("proxyFrom" => NETWORKS proxy_from, Optional, AddAndSet,
+            "whose connections begin with it; empty is everybody's"),
+    ],
+};
+
+pub(super) static ROUTE: ElementTable<Route> = ElementTable {
+    name: "route",
+    new: Route::default,
+    attributes: &[
+        attribute!("sni" => SERVER_NAMES sni, Optional, AddAndSet,
+            "names that the TLS client asks for; *.NAME is all names that end so"),
+        attribute!("alpn" => PROTOCOLS alpn, Optional, AddAndSet,
+            "protocols of which the TLS client offers one"),
+        attribute!("group" => GROUP_NAME group, Required, AddAndSet,
+            "name of the group that these clients go to"),
+    ],
 };
 
 pub(super) static GROUP: ElementTable<Group> = ElementTable {
@@ -333,6 +169,10 @@ pub(super) static GROUP: ElementTable<Group> = ElementTable {
             "whether failed hosts are picked while all have failed"),
         attribute!("whenFailed" => WHEN_FAILED when_failed, Optional, AddAndSet,
             "what becomes of the sessions of a host that has failed"),
+        attribute!("sendProxy" => SEND_PROXY send_proxy, Optional, AddAndSet,
+            "which PROXY protocol header hosts get first"),
+        attribute!("replay" => REPLAY replay, Optional, AddAndSet,
+            "bytes of the client that another host gets if one ends before its first"),
         attribute!("source" => SOURCE source, Optional, AddAndSet,
             "addresses that connections to hosts come from; empty is the system's choice"),
     ],

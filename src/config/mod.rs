@@ -8,19 +8,24 @@ mod address;
 pub(crate) mod arbitrary;
 mod attributes;
 mod check;
+mod codec;
 pub(crate) mod credentials;
 mod edit;
 mod error;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod internals;
+mod limit;
+mod listener;
 mod mask;
 mod network;
 mod read;
 mod redact;
+mod route;
 mod scheduler;
 mod schema;
 mod serialize;
+mod settings;
 mod source;
 mod value;
 pub mod verb;
@@ -30,19 +35,22 @@ pub(crate) use check::write_byte;
 pub use check::{ByteString, Check, CheckError, CheckKind, CheckValue, Misspelt, StatusRanges};
 pub use credentials::public_key_bytes;
 pub use edit::{EditError, edit};
-pub use error::{Error, ErrorKind, Errors, Limit, Position};
+pub use error::{Error, ErrorKind, Errors, Position};
+pub use limit::Limit;
+pub use listener::{Listener, ProxyVersion};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
 pub use network::Network;
 pub use read::{Reading, Warning, read, read_with};
+pub use route::{Route, RouteTable};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub use serialize::print;
+pub use settings::{Access, Admin, Control, Logging, Manager, PeriodicTask, Ssh, User, Web};
 pub use source::Source;
 pub use value::ValueKind;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A whole configuration.
@@ -89,7 +97,7 @@ impl Config {
     pub fn listen_names(&self) -> BTreeSet<&str> {
         let listens = self.services.iter().flat_map(|service| &service.listens);
         listens
-            .filter_map(|listen| match &listen.host {
+            .filter_map(|listen| match &listen.address.host {
                 ListenHost::Name(name) => Some(name.as_str()),
                 ListenHost::Zoned { zone, .. } => Some(zone.as_str()),
                 _ => None,
@@ -111,11 +119,17 @@ pub struct Service {
     /// How many of its sessions `drainTimeout` and `whenFailed` end in a second, at most: 1 to
     /// [`Service::MAX_END_RATE`] (`endRate`).
     pub end_rate: u32,
-    /// Addresses that it listens on; at least one.
-    pub listens: Vec<ListenAddress>,
+    /// How long a client may take to send what must be seen before its host is picked; more than 0
+    /// (`firstBytesTimeout`).
+    pub first_bytes_timeout: Duration,
+    /// Where it listens, in the file's order; at least one.
+    pub listens: Vec<Listener>,
+    /// Which TLS clients go to a group of their own, in the file's order; may be empty.
+    pub routes: Vec<Route>,
     /// The groups of hosts, in the file's order; at least one.
     pub groups: Vec<Group>,
-    /// The name of the one group that gets new sessions: one of `groups`.
+    /// The name of the one group that gets the new sessions for which there is no route: one of
+    /// `groups`.
     pub enabled: String,
 }
 
@@ -127,7 +141,9 @@ impl Default for Service {
             timeouts: Timeouts::default(),
             drain_timeout: None,
             end_rate: 100,
+            first_bytes_timeout: Duration::from_secs(5),
             listens: Vec::new(),
+            routes: Vec::new(),
             groups: Vec::new(),
             enabled: String::new(),
         }
@@ -138,7 +154,7 @@ impl Service {
     /// The greatest rate at which sessions are ended, in sessions a second.
     pub const MAX_END_RATE: u32 = 100_000;
 
-    /// The group that gets new sessions.
+    /// The group that gets the new sessions for which there is no route.
     pub fn enabled_group(&self) -> Option<&Group> {
         self.groups.iter().find(|group| group.name == self.enabled)
     }
@@ -195,6 +211,11 @@ pub struct Group {
     pub fail_open: bool,
     /// What becomes of the sessions of a host that has failed.
     pub when_failed: WhenFailed,
+    /// Which PROXY protocol header its hosts get before the client's bytes (`sendProxy`).
+    pub send_proxy: Option<ProxyVersion>,
+    /// How many of the client's bytes are kept for another host until its host has sent its first;
+    /// 0 to [`Group::MAX_REPLAY`], 0 is off.
+    pub replay: u32,
     /// Where connections to its hosts come from.
     pub source: Source,
     /// How its hosts are checked, in the file's order: all must hold. May be empty.
@@ -221,6 +242,9 @@ pub struct Host {
 impl Group {
     /// Each IPv6 address is a client of its own: the default.
     pub const WHOLE_ADDRESS: u8 = 128;
+
+    /// The greatest `replay`, in bytes.
+    pub const MAX_REPLAY: u32 = 1 << 20;
 
     /// The algorithm that looks at weights, if there are weights and this group's does not.
     pub(crate) fn missed_weights(&self) -> Option<Algorithm> {
@@ -264,6 +288,8 @@ impl Default for Group {
             initial: Initial::Up,
             fail_open: true,
             when_failed: WhenFailed::Keep,
+            send_proxy: None,
+            replay: 0,
             source: Source::Any,
             checks: Vec::new(),
             hosts: Vec::new(),
@@ -344,208 +370,6 @@ impl WhenFailed {
             WhenFailed::End => "end",
         }
     }
-}
-
-/// `<admin>`: the admin interfaces and their users.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Admin {
-    /// The admin page and its API.
-    pub web: Option<Web>,
-    /// The console.
-    pub ssh: Option<Ssh>,
-    /// The users, in the file's order.
-    pub users: Vec<User>,
-}
-
-/// `<web>`: the admin page.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Web {
-    /// Where it listens; `None` (the ancestor's `listen="None"`) only when not enabled.
-    pub listen: Option<ListenAddress>,
-    /// Whether it is enabled.
-    pub enable: bool,
-    /// HTTPS instead of HTTP.
-    pub secure: bool,
-    /// How often the page refreshes itself ([`Web::REFRESH`]); `None` is never.
-    pub refresh: Option<Duration>,
-    /// Path of the operator's certificate (PEM).
-    pub cert: Option<PathBuf>,
-    /// Path of its key (PEM).
-    pub key: Option<PathBuf>,
-    /// Accepted `Host` headers, besides its own addresses and localhost.
-    pub names: Vec<String>,
-}
-
-impl Web {
-    /// The default refresh interval of the page.
-    pub const REFRESH: Duration = Duration::from_secs(30);
-
-    /// The model of `<ssh listen="..."/>`. Without an address it is not enabled.
-    pub fn new(listen: Option<ListenAddress>) -> Self {
-        Web {
-            enable: listen.is_some(),
-            listen,
-            secure: false,
-            refresh: Some(Web::REFRESH),
-            cert: None,
-            key: None,
-            names: Vec::new(),
-        }
-    }
-}
-
-/// `<ssh>`: the console.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ssh {
-    /// Where it listens; `None` (the ancestor's `listen="None"`) only when not enabled.
-    pub listen: Option<ListenAddress>,
-    /// Whether it is enabled.
-    pub enable: bool,
-}
-
-impl Ssh {
-    /// The model of `<ssh listen="..."/>`. Without an address it is not enabled.
-    pub fn new(listen: Option<ListenAddress>) -> Self {
-        Ssh {
-            enable: listen.is_some(),
-            listen,
-        }
-    }
-}
-
-/// A user of the admin interfaces.
-#[derive(Clone, PartialEq, Eq)]
-pub struct User {
-    /// Unique among the users.
-    pub name: String,
-    /// A crypt(3) string; `None` for a user with keys only.
-    pub password: Option<String>,
-    /// The access rights.
-    pub access: Access,
-    /// Public keys in OpenSSH's one-line form.
-    pub keys: Vec<String>,
-}
-
-impl std::fmt::Debug for User {
-    /// Masks the hash: debug output ends up in logs.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("User")
-            .field("name", &self.name)
-            .field("password", &self.password.as_ref().map(|_| "***"))
-            .field("access", &self.access)
-            .field("keys", &self.keys)
-            .finish()
-    }
-}
-
-/// Access rights of a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// See and change everything.
-    Full,
-    /// See everything, change nothing.
-    ReadOnly,
-}
-
-impl Access {
-    /// The word for it in files, verbs and pages.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Access::Full => "full",
-            Access::ReadOnly => "readonly",
-        }
-    }
-}
-
-/// `<manager>`: the periodic tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manager {
-    /// Probe failed hosts (default on, every 10 s).
-    pub host_check: PeriodicTask,
-    /// Save changes made while running to the file (default off, every 30 s).
-    pub config_check: PeriodicTask,
-    /// Probe healthy hosts too (default off, every 60 s).
-    pub heartbeat: PeriodicTask,
-}
-
-impl Default for Manager {
-    fn default() -> Self {
-        let task = |interval_s, enable| PeriodicTask {
-            interval: Duration::from_secs(interval_s),
-            enable,
-        };
-        Manager {
-            host_check: task(10, true),
-            config_check: task(30, false),
-            heartbeat: task(60, false),
-        }
-    }
-}
-
-/// A periodic task of the manager.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeriodicTask {
-    /// How often; never zero.
-    pub interval: Duration,
-    /// Whether it is enabled.
-    pub enable: bool,
-}
-
-/// `<control>`: the control socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Control {
-    /// Path of the Unix socket.
-    pub socket: PathBuf,
-    /// Whether it speaks AMP, too (`amp`, default true).
-    pub amp: bool,
-    /// Path of a second socket, which speaks AMP only.
-    pub amp_socket: Option<PathBuf>,
-    /// Permission bits of the second socket (`ampMode`, default 0660).
-    pub amp_mode: u32,
-}
-
-impl Control {
-    /// A control socket at `socket`, otherwise with defaults.
-    pub fn at(socket: impl Into<PathBuf>) -> Control {
-        Control {
-            socket: socket.into(),
-            amp: true,
-            amp_socket: None,
-            amp_mode: 0o660,
-        }
-    }
-
-    /// The paths of all its sockets.
-    pub fn sockets(&self) -> impl Iterator<Item = &Path> {
-        let sockets = [Some(&self.socket), self.amp_socket.as_ref()];
-        sockets.into_iter().flatten().map(PathBuf::as_path)
-    }
-
-    /// Moves the first socket; a second one there goes, so that two can swap paths one by one.
-    fn move_socket(&mut self, socket: &Path) {
-        self.amp_socket.take_if(|other| other == socket);
-        self.socket = socket.to_owned();
-    }
-
-    /// Whether AMP clients are served (client lookup).
-    pub fn answers_amp(&self) -> bool {
-        self.amp || self.amp_socket.is_some()
-    }
-}
-
-impl Default for Control {
-    fn default() -> Self {
-        Control::at("/run/txlb/control.sock")
-    }
-}
-
-/// `<logging>`: where messages go, and the connection log.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Logging {
-    /// A file; `None` logs to standard error.
-    pub file: Option<PathBuf>,
-    /// One line for every session, in HAProxy's tcplog layout.
-    pub connections: bool,
 }
 
 #[cfg(test)]

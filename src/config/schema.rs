@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use super::attributes::{
     CHECK, CHECK_TIME, CLIENT, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST,
-    HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_WEB, Presence, SERVICE, SSH, USER, WEB,
+    HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_WEB, Presence, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::value::{NO_ADDRESS, ValueKind};
 
@@ -156,12 +156,14 @@ static SCHEMA: LazyLock<Vec<ElementSchema>> = LazyLock::new(|| {
             const {
                 &[
                     child("listen", Occurs::AtLeastOnce),
+                    child("route", Occurs::AnyNumber),
                     child("group", Occurs::AtLeastOnce),
                     child(ENABLE, Occurs::AtMostOnce),
                 ]
             },
         ),
         LISTENER.schema(&[]),
+        ROUTE.schema(&[]),
         GROUP
             .schema(
                 const {

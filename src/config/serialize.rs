@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 
 use super::attributes::{
     CHECK, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
-    LISTENER, LOGGING, Presence, SERVICE, SSH, USER, WEB,
+    LISTENER, LOGGING, Presence, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::redact::PASSWORD_MASK;
 use super::{Admin, Config, Group, Manager, Service, User};
@@ -182,9 +182,11 @@ pub(super) fn config(config: &Config) -> XmlElement {
 
 pub(super) fn service(service: &Service) -> XmlElement {
     let listens = service.listens.iter().map(|it| LISTENER.write(it));
+    let routes = service.routes.iter().map(|it| ROUTE.write(it));
     let groups = service.groups.iter();
     let groups = groups.map(|it| group(it, it.name == service.enabled));
-    SERVICE.write(service).with(listens.chain(groups).collect())
+    let children = listens.chain(routes).chain(groups);
+    SERVICE.write(service).with(children.collect())
 }
 
 /// A group; `enable` is whether it has `enable="true"` itself.

@@ -9,6 +9,7 @@ use super::address::is_host_name;
 use super::check::CheckValue;
 use super::credentials;
 use super::error::{Error, ErrorKind, Position, nearest};
+use super::listener::{networks_text, proxy_text, send_proxy_text};
 use super::redact::Quoted;
 use super::verb::{ListenChoice, View};
 use super::{
@@ -52,10 +53,24 @@ pub enum ValueKind {
     Source,
     /// A whole number from 1 to 100000, a second.
     Rate,
+    /// A whole number of bytes from 0 to 1048576.
+    Replay,
+    /// `off` or `require`.
+    Proxy,
+    /// `off`, `v1` or `v2`.
+    SendProxy,
+    /// Names that TLS clients ask for, some with `*.` in front.
+    ServerNames,
+    /// Protocols that TLS clients offer (ALPN).
+    Protocols,
+    /// The number of a route in its service, from 1.
+    RouteNumber,
     /// The id of an open session, in hexadecimal digits.
     SessionId,
     /// An address, or the addresses with a common prefix, such as `10.0.0.0/8`.
     Network,
+    /// Several of these; none stands for all addresses.
+    Networks,
     /// `full` or `readonly`.
     Access,
     /// `effect`, `running` or `stored`.
@@ -66,6 +81,8 @@ pub enum ValueKind {
     LooseFlag,
     /// A time in seconds; 0 is never.
     Seconds,
+    /// A time in seconds, more than 0.
+    Timeout,
     /// A time in seconds; 0 is never. In a file a boolean, too, as in txLoadBalancer.
     Refresh,
     /// A time in seconds; 0 is at once.
@@ -115,14 +132,22 @@ impl ValueKind {
             ValueKind::WhenFailed => value.when_failed()?.as_str().to_owned(),
             ValueKind::Source => value.source()?.to_string(),
             ValueKind::Rate => value.rate()?.to_string(),
+            ValueKind::Replay => value.replay()?.to_string(),
+            ValueKind::Proxy => proxy_text(value.proxy()?),
+            ValueKind::SendProxy => send_proxy_text(value.send_proxy()?),
+            ValueKind::ServerNames => value.server_names()?.join(" "),
+            ValueKind::Protocols => value.protocols()?.join(" "),
+            ValueKind::RouteNumber => value.route_number()?.to_string(),
             ValueKind::SessionId => format!("{:x}", value.session_id()?),
             ValueKind::Network => value.network()?.to_string(),
+            ValueKind::Networks => networks_text(&value.networks()?),
             ValueKind::Access => value.access()?.as_str().to_owned(),
             ValueKind::View => value.view()?.as_str().to_owned(),
             ValueKind::Flag | ValueKind::LooseFlag => value.boolean()?.to_string(),
             ValueKind::Seconds | ValueKind::Refresh | ValueKind::Grace => {
                 seconds_text(value.seconds()?)
             }
+            ValueKind::Timeout => seconds_text(Some(value.timeout()?)),
             ValueKind::PublicKey => value.key()?,
             ValueKind::Path | ValueKind::SocketPath => path_text(&value.path()?),
             ValueKind::Mode => mode_text(value.mode()?),
@@ -266,6 +291,13 @@ impl Value<'_> {
         Ok(Some(duration).filter(|duration| !duration.is_zero()))
     }
 
+    /// A time that is not 0.
+    pub(super) fn timeout(&self) -> Result<Duration, Error> {
+        let more_than_0 = "seconds, such as 5 or 0.5, more than 0 and at most ten years";
+        let timeout = self.seconds()?;
+        timeout.ok_or_else(|| self.bad_value(more_than_0))
+    }
+
     /// An address of a host or a listener.
     pub(super) fn address<T: FromStr<Err = AddressError>>(&self) -> Result<T, Error> {
         self.text.parse().map_err(|error| {
@@ -352,6 +384,15 @@ impl Value<'_> {
             .ok_or_else(|| self.bad_value("a whole number from 1 to 100000"))
     }
 
+    /// How many bytes are kept for another host.
+    pub(super) fn replay(&self) -> Result<u32, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let bytes = self.text.parse().ok();
+        bytes
+            .filter(|bytes| digits && *bytes <= Group::MAX_REPLAY)
+            .ok_or_else(|| self.bad_value("a whole number of bytes from 0 to 1048576"))
+    }
+
     /// The id of a session, as lists of sessions show it.
     pub(super) fn session_id(&self) -> Result<u64, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -395,11 +436,15 @@ impl Value<'_> {
         })
     }
 
+    /// Its words, with blanks or commas between them.
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        let is_between = |character: char| character == ',' || character.is_ascii_whitespace();
+        self.text.split(is_between).filter(|word| !word.is_empty())
+    }
+
     /// Names and addresses without ports, separated by blanks or commas.
     pub(super) fn host_names(&self) -> Result<Vec<String>, Error> {
-        let is_between = |character: char| character == ',' || character.is_ascii_whitespace();
-        let words = self.text.split(is_between).filter(|word| !word.is_empty());
-        let names: Vec<_> = words.map(str::to_owned).collect();
+        let names: Vec<_> = self.words().map(str::to_owned).collect();
         match names
             .iter()
             .all(|name| is_host_name(name) || name.parse::<IpAddr>().is_ok())

@@ -1,7 +1,7 @@
 //! Listening sockets: which ones a configuration needs, and binding those that are new. All are
 //! bound, or none.
 //!
-//! Sockets that this process inherited take the place of those at their addresses.
+//! Sockets that this process inherited (`inheritance`) take the place of those at their addresses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
 use std::time::Duration;
 
 use super::error::Error;
+use super::inheritance::Inheritance;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
-use crate::os::inherited::InheritedSocket;
 use crate::os::listen::{BindAddress, bind_all};
 use crate::relay::ListenKey;
 
@@ -32,7 +32,7 @@ pub(super) struct WantedListener {
     /// Name of the service behind it.
     pub(super) service: String,
     /// The name in its address, if it has one.
-    name: Option<String>,
+    pub(super) name: Option<String>,
 }
 
 /// How long names of listeners may take to resolve.
@@ -133,8 +133,8 @@ fn wanted_of(
     let mut wanted = WantedListeners::new();
     for service in &config.services {
         for listen in &service.listens {
-            for place in places_of_resolved(listen, resolutions)? {
-                add_wanted(&mut wanted, place, service, listen)?;
+            for place in places_of_resolved(&listen.address, resolutions)? {
+                add_wanted(&mut wanted, place, service, &listen.address)?;
             }
         }
     }
@@ -363,78 +363,6 @@ fn refused(key: &ListenKey, error: io::Error) -> Error {
     Error::Listen {
         place: key.place,
         error,
-    }
-}
-
-/// Inherited sockets. Shared ones are kept for the life of the process: their maker holds them
-/// too, so their addresses could never be bound again. Test:
-/// a_socket_is_the_listener_at_its_address_whatever_its_name.
-#[derive(Debug, Default)]
-pub(super) struct Inheritance(Vec<InheritedSocket>);
-
-impl Inheritance {
-    pub(super) fn new(sockets: Vec<InheritedSocket>) -> Inheritance {
-        Inheritance(sockets)
-    }
-
-    /// Adds to `wanted` the sockets that belong to a service only by their name.
-    pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
-        for InheritedSocket { name, address, .. } in &self.0 {
-            if config.services.iter().any(|service| service.name == *name) {
-                let listener = WantedListener {
-                    service: name.clone(),
-                    name: None,
-                };
-                wanted.entry(key(*address)).or_insert(listener);
-            }
-        }
-    }
-
-    /// The inherited socket at `place`, once for each worker. All get the same socket: only its
-    /// maker's user could bind another beside it.
-    pub(super) fn sockets(
-        &self,
-        place: BindAddress,
-        workers: usize,
-    ) -> Option<io::Result<Vec<TcpListener>>> {
-        let found = self.0.iter().find(|socket| socket.address == place)?;
-        Some((0..workers).map(|_| found.listener.try_clone()).collect())
-    }
-
-    /// Drops the sockets that no other process holds. Workers have them now.
-    pub(super) fn release_unshared(&mut self) {
-        self.0.retain(|socket| socket.is_shared);
-    }
-
-    /// Warns of sockets that serve nothing, or another service than their name says.
-    pub(super) fn warn(&self, wanted: &WantedListeners) {
-        for InheritedSocket { name, address, .. } in &self.0 {
-            let called = name.escape_debug();
-            match wanted.get(&key(*address)) {
-                None => log::warn!(
-                    "the inherited socket \"{called}\" at {address} serves nothing: nothing \
-                     listens at exactly this address, and no service has this name"
-                ),
-                Some(listener)
-                    if listener.service != *name
-                        && wanted.values().any(|other| other.service == *name) =>
-                {
-                    log::warn!(
-                        "the inherited socket \"{called}\" at {address} serves {}, which listens \
-                         there",
-                        listener.service.escape_debug()
-                    );
-                }
-                Some(_) => {}
-            }
-        }
-    }
-}
-
-fn key(place: BindAddress) -> ListenKey {
-    ListenKey {
-        place,
-        service: None,
     }
 }
 

@@ -12,6 +12,7 @@ mod ending;
 mod error;
 mod fd_budget;
 mod handle;
+mod inheritance;
 mod line_protocol;
 mod listeners;
 mod recovery;

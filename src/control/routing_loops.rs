@@ -119,7 +119,7 @@ fn warnings_where(
     let places = config.services.iter().enumerate().flat_map(|(number, it)| {
         let listens = it.listens.iter();
         listens.flat_map(move |listen| {
-            let places = places_of_resolved(listen, resolutions).unwrap_or_default();
+            let places = places_of_resolved(&listen.address, resolutions).unwrap_or_default();
             places.into_iter().map(move |place| (number, place))
         })
     });

@@ -283,7 +283,8 @@ fn listeners(config: &Config) -> Vec<(String, &ListenAddress)> {
     let mut all = Vec::new();
     for service in &config.services {
         let what = format!("service {}", service.name);
-        all.extend(service.listens.iter().map(|it| (what.clone(), it)));
+        let listens = service.listens.iter();
+        all.extend(listens.map(|it| (what.clone(), &it.address)));
     }
     if let Some(admin) = &config.admin {
         let web = admin

@@ -100,7 +100,7 @@ fn the_three_hosts_answer_in_turn_at_the_url_that_is_printed() {
             .collect::<Vec<_>>(),
         ["one", "two", "three"]
     );
-    let port = config.services[0].listens[0].port;
+    let port = config.services[0].listens[0].address.port;
     assert!(
         url.ends_with(&format!(":{port}/")),
         "{url} is not in {text}"

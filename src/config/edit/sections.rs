@@ -7,7 +7,7 @@ use super::list::{List, Matching, child, children, edit_optional, insert_element
 use super::text::{EditMode, Editor, Edits, edit_attributes, set_attribute};
 use crate::config::attributes::{
     CHECK, CHECK_TIME, CONTROL, ENABLE, ElementTable, HOST, LISTENER, LOGGING, MANAGER, OLD_WEB,
-    SERVICE, SSH, WEB,
+    ROUTE, SERVICE, SSH, WEB,
 };
 use crate::config::serialize::{self, Content, XmlElement};
 use crate::config::value::{Value, flag, seconds_text};
@@ -66,6 +66,7 @@ impl Editor<'_> {
         let [had, now] = [have, wanted].map(|it| SERVICE.write(it));
         edit_attributes(&self.source, node, &had, &now, edits);
         let mut new = self.edit_listens(node, have, wanted, edits);
+        new.extend(self.edit_routes(node, have, wanted, edits));
         new.extend(self.edit_groups(node, have, wanted, edits));
         if let Some(enable) = child(node, ENABLE).filter(|_| have.enabled != wanted.enabled) {
             set_attribute(&self.source, enable, "group", Some(&wanted.enabled), edits);
@@ -80,7 +81,14 @@ impl Editor<'_> {
         wanted: &Service,
         edits: &mut Edits,
     ) -> Vec<XmlElement> {
-        let matching = Matching::new(&have.listens, &wanted.listens);
+        let addresses = |service: &Service| -> Vec<_> {
+            service
+                .listens
+                .iter()
+                .map(|it| it.address.clone())
+                .collect()
+        };
+        let matching = Matching::new(&addresses(have), &addresses(wanted));
         // A removed and an added listener in the same place: its address changed.
         let all_alike = |count| vec![(); count];
         let list = List {
@@ -91,6 +99,24 @@ impl Editor<'_> {
             ),
         };
         self.edit_attributes_of(&LISTENER, &list, [&have.listens, &wanted.listens], edits)
+    }
+
+    fn edit_routes(
+        &self,
+        node: Node<'_, '_>,
+        have: &Service,
+        wanted: &Service,
+        edits: &mut Edits,
+    ) -> Vec<XmlElement> {
+        let list = List {
+            nodes: children(node, &[ROUTE.name]),
+            // A removed and an added route to one group in the same place: it changed.
+            matching: Matching::new(&have.routes, &wanted.routes).or_else(
+                &names(&have.routes, |it| &it.group),
+                &names(&wanted.routes, |it| &it.group),
+            ),
+        };
+        self.edit_attributes_of(&ROUTE, &list, [&have.routes, &wanted.routes], edits)
     }
 
     /// Edits elements that have attributes only.

@@ -1,20 +1,21 @@
 //! Reads each part of a configuration: services with their groups and hosts, admin interfaces,
 //! users, periodic tasks, the control socket.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::element::{Element, Findings, UniqueNames};
 use crate::config::attributes::{
     CHECK, CHECK_TIME, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST,
-    HOST_CHECK, MANAGER, OLD_WEB, SERVICE, SSH, USER, WEB,
+    HOST_CHECK, LISTENER, MANAGER, OLD_WEB, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use crate::config::credentials::PasswordHash;
-use crate::config::error::{ErrorKind, Limit, nearest};
+use crate::config::error::{Error, ErrorKind, nearest};
 use crate::config::redact::Quoted;
+use crate::config::route::shadowed_names;
 use crate::config::value::{NO_ADDRESS, Value};
 use crate::config::{
-    Admin, Check, Control, Group, Host, ListenAddress, Manager, PeriodicTask, Service, Ssh, User,
-    Web,
+    Admin, Check, Control, Group, Host, Limit, ListenAddress, Listener, Manager, PeriodicTask,
+    Route, Service, Ssh, User, Web,
 };
 
 /// Byte offset of the first `<listen>` of each address.
@@ -29,13 +30,17 @@ pub(super) fn read_service(
     let mut service = element.read(&SERVICE, Service::default(), findings);
     let mut names = UniqueNames::default();
     let mut enabled_group = EnabledGroup::default();
-    let mut group_elements = Vec::new();
+    let (mut group_elements, mut route_elements) = (Vec::new(), Vec::new());
     for mut child in element.children(findings) {
         match child.name() {
             _ if findings.is_full() => break,
             "listen" => service
                 .listens
                 .extend(read_listen(&child, listens, findings)),
+            "route" => {
+                service.routes.push(read_route(&child, findings));
+                route_elements.push(child);
+            }
             "group" => {
                 let group = read_group(&mut child, findings);
                 names.claim(&child, &group.name, findings);
@@ -52,9 +57,13 @@ pub(super) fn read_service(
     // The error of a misspelt name is enough.
     if !is_doubtful {
         service.enabled = enabled_group.resolve(element, &service, findings);
+        check_routes(&service, &route_elements, findings);
     }
+    let serving = service.serving_groups();
     for (group, element) in service.groups.iter().zip(&group_elements) {
-        warn_of_no_sessions(group, group.name == service.enabled, element, findings);
+        let is_enabled = group.name == service.enabled;
+        let has_route = serving.contains(group.name.as_str()) && !is_enabled;
+        warn_of_no_sessions(group, [is_enabled, has_route], element, findings);
         warn_of_hosts(group, element, findings);
     }
     service
@@ -63,7 +72,7 @@ pub(super) fn read_service(
 /// Warns of a group that gets no session, or would get none if enabled.
 fn warn_of_no_sessions(
     group: &Group,
-    enabled: bool,
+    [is_enabled, has_route]: [bool; 2],
     element: &Element<'_>,
     findings: &mut Findings<'_>,
 ) {
@@ -73,10 +82,12 @@ fn warn_of_no_sessions(
     } else if group.hosts.iter().all(|host| host.weight == 0) {
         let text = format!("every host of group \"{name}\" has weight 0: none gets sessions");
         findings.warn(element.offset(), text);
-    } else if enabled && !group.hosts.iter().any(Host::in_service) {
-        let text = format!(
-            "group \"{name}\" is enabled, but no host of it is in service: all sessions end"
-        );
+    } else if (is_enabled || has_route) && !group.hosts.iter().any(Host::in_service) {
+        let (is, which) = match is_enabled {
+            true => ("is enabled", "all sessions end"),
+            false => ("has a route", "all sessions of that end"),
+        };
+        let text = format!("group \"{name}\" {is}, but no host of it is in service: {which}");
         findings.warn(element.offset(), text);
     }
 }
@@ -111,17 +122,66 @@ fn read_listen(
     element: &Element<'_>,
     listens: &mut ListenOffsets,
     findings: &mut Findings<'_>,
-) -> Option<ListenAddress> {
+) -> Option<Listener> {
+    let listener = element.read(&LISTENER, (LISTENER.new)(), findings);
+    if let Some(value) = element.value("proxyFrom").filter(|_| !listener.proxy) {
+        let text = "proxyFrom means nothing without proxy=\"require\"".to_owned();
+        findings.warn(value.offset, text);
+    }
     let value = element.value("ip")?;
-    let address: ListenAddress = findings.ok(value.address())?;
+    let address: ListenAddress = value.address().ok()?;
     // With port 0 the system chooses a port, never the same twice.
     if let Some(first) = listens.get(&address).filter(|_| address.port != 0) {
         let (address, first) = (address.to_string(), value.position_of(*first));
         findings.error(value.error(ErrorKind::DuplicateListen { address, first }));
         return None;
     }
-    listens.insert(address.clone(), value.offset);
-    Some(address)
+    listens.insert(address, value.offset);
+    Some(listener)
+}
+
+fn read_route(element: &Element<'_>, findings: &mut Findings<'_>) -> Route {
+    let errors = findings.errors.len();
+    let route = element.read(&ROUTE, Route::default(), findings);
+    // A value with an error was left at its default: the whole cannot be judged.
+    let is_doubtful = element.is_misspelt || findings.errors.len() > errors;
+    if !is_doubtful && !route.is_for_some() {
+        findings.error(element.error(ErrorKind::RouteForNobody));
+    }
+    route
+}
+
+/// Checks that the groups of routes exist. Warns of names that never come to their route.
+fn check_routes(service: &Service, elements: &[Element<'_>], findings: &mut Findings<'_>) {
+    let groups: HashSet<_> = service.groups.iter().map(|it| it.name.as_str()).collect();
+    for element in elements {
+        let group = element
+            .value("group")
+            .filter(|group| !group.text.is_empty());
+        if let Some(group) = group.filter(|it| !groups.contains(it.text)) {
+            findings.error(no_such_group(&group, service));
+        }
+    }
+    for (index, name) in shadowed_names(&service.routes) {
+        let text = match name {
+            Some(name) => format!(
+                "an earlier route has \"{name}\" already, with all that alpn says here: \
+                 its clients go there"
+            ),
+            None => "an earlier route has all that alpn says here: its clients go there".to_owned(),
+        };
+        findings.warn(elements[index].offset(), text);
+    }
+}
+
+fn no_such_group(value: &Value<'_>, service: &Service) -> Error {
+    let names = service.groups.iter().map(|group| &group.name);
+    value.error(ErrorKind::NoSuchGroup {
+        group: value.text.to_owned(),
+        service: service.name.clone(),
+        nearest: nearest(value.text, names.clone()).cloned(),
+        allowed: names.cloned().collect(),
+    })
 }
 
 /// The enabled group, by its `enable` attribute or by an `<enable>` beside the groups.
@@ -162,14 +222,8 @@ impl EnabledGroup<'_> {
         let Some(value) = enable.value("group") else {
             return String::new();
         };
-        if !service.groups.iter().any(|group| group.name == value.text) {
-            let names = service.groups.iter().map(|group| &group.name);
-            findings.error(value.error(ErrorKind::NoSuchGroup {
-                group: value.text.to_owned(),
-                service: service.name.clone(),
-                nearest: nearest(value.text, names.clone()).cloned(),
-                allowed: names.cloned().collect(),
-            }));
+        if !service.has_group(value.text) {
+            findings.error(no_such_group(&value, service));
         } else if let Some(first) = self.marked.filter(|marked| marked != value.text) {
             let second = value.text.to_owned();
             findings.error(value.error(ErrorKind::TwoGroupsEnabled { first, second }));

@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use roxmltree::{Error as XmlError, TextPos};
 
-use crate::config::error::{BYTE_ORDER_MARK, Error, ErrorKind, Limit, Position};
+use crate::config::Limit;
+use crate::config::error::{BYTE_ORDER_MARK, Error, ErrorKind, Position};
 use crate::config::redact::Shown;
 
 /// A file that may be parsed.

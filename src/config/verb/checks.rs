@@ -1,6 +1,7 @@
 //! Verbs that change the checks of a group. A check has no name: it is known by its number, from 1.
 
 use super::apply::{group, group_mut};
+use super::numbered::{NumberedChange, numbered_changes};
 use super::table::{CommandSchema, KeySchema, adds, group_keys, optional, replaces, required};
 use super::values::Values;
 use super::{CommandError, GroupKey, Verb};
@@ -104,36 +105,24 @@ fn check<'a>(values: &Values, config: &'a Config) -> Option<&'a Check> {
     checks.get(usize::from(number).checked_sub(1)?)
 }
 
-/// The verbs that change the checks `from` of a group into `to`. What is the same at both ends stays.
+/// The verbs that change the checks `from` of a group into `to`.
 pub(super) fn diff_checks(key: &GroupKey, from: &[Check], to: &[Check]) -> Vec<Verb> {
-    let same = |pairs: &mut dyn Iterator<Item = (&Check, &Check)>| {
-        pairs.take_while(|(from, to)| from == to).count()
-    };
-    let first = same(&mut from.iter().zip(to));
-    let (from, to) = (&from[first..], &to[first..]);
-    let last = same(&mut from.iter().rev().zip(to.iter().rev()));
-    let (from, to) = (&from[..from.len() - last], &to[..to.len() - last]);
     let verb = |schema| Values::new(schema).with_group(key);
-    let mut verbs = Vec::new();
-    for (number, (from, to)) in (first + 1..).zip(from.iter().zip(to)) {
-        let differences = CHECK.differences(from, to);
-        if !differences.is_empty() {
-            verbs.push(
-                verb(&SET_CHECK)
-                    .with("check", number)
-                    .with_pairs(differences),
-            );
+    let changes = numbered_changes(from, to).into_iter();
+    let verbs = changes.map(|change| match change {
+        NumberedChange::Set { number, from, to } => {
+            let differences = CHECK.differences(from, to);
+            verb(&SET_CHECK)
+                .with("check", number)
+                .with_pairs(differences)
         }
-    }
-    for number in (to.len()..from.len()).rev() {
-        verbs.push(verb(&DEL_CHECK).with("check", first + number + 1));
-    }
-    for (index, check) in to.iter().enumerate().skip(from.len()) {
-        let before = (last > 0).then_some(first + index + 1);
-        let added = verb(&ADD_CHECK).with_attributes(&CHECK, check);
-        verbs.push(added.maybe("before", before));
-    }
-    verbs.into_iter().map(Verb).collect()
+        NumberedChange::Delete { number } => verb(&DEL_CHECK).with("check", number),
+        NumberedChange::Add { before, item } => {
+            let added = verb(&ADD_CHECK).with_attributes(&CHECK, item);
+            added.maybe("before", before)
+        }
+    });
+    verbs.map(Verb).collect()
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 use super::line::{PartialLine, QuotedWord, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
+use crate::config::listener::{OFF, REQUIRE};
 use crate::config::{
-    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Initial, Service,
-    ValueKind, WhenFailed,
+    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Initial, ProxyVersion,
+    Service, ValueKind, WhenFailed,
 };
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
@@ -143,7 +144,7 @@ impl<'a> PartialCommand<'a> {
             {
                 self.in_service(|it| {
                     let listens = it.listens.iter();
-                    listens.map(ToString::to_string).collect()
+                    listens.map(|listen| listen.address.to_string()).collect()
                 })
             }
             ValueKind::Scheduler => self.custom.spellings().map(str::to_owned).collect(),
@@ -158,6 +159,15 @@ impl<'a> PartialCommand<'a> {
                     .map(|number| number.to_string())
                     .collect()
             }),
+            ValueKind::RouteNumber => self.in_service(|it| {
+                let numbers = 1..=it.routes.len();
+                numbers.map(|number| number.to_string()).collect()
+            }),
+            ValueKind::Proxy => to_strings(&[OFF, REQUIRE]),
+            ValueKind::SendProxy => {
+                let versions = ProxyVersion::ALL.map(ProxyVersion::as_str);
+                to_strings(&[&[OFF][..], &versions].concat())
+            }
             ValueKind::Initial => to_strings(&[Initial::Up, Initial::Down].map(Initial::as_str)),
             ValueKind::WhenFailed => {
                 to_strings(&[WhenFailed::Keep, WhenFailed::End].map(WhenFailed::as_str))
@@ -178,7 +188,8 @@ impl<'a> PartialCommand<'a> {
 
     /// Whether the key identifies an existing listener.
     fn names_listener(&self, key: &KeySchema) -> bool {
-        self.command.name == "delListen" || matches!(key.name, "from" | "before")
+        ["delListen", "setListen"].contains(&self.command.name)
+            || matches!(key.name, "from" | "before")
     }
 
     /// The current value of an option, or all its values.

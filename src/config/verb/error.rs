@@ -235,6 +235,22 @@ pub enum CommandError {
         /// How many it has.
         count: usize,
     },
+    /// The service has no route of this number.
+    NoRoute {
+        /// The service.
+        service: String,
+        /// The number given.
+        number: usize,
+        /// How many it has.
+        count: usize,
+    },
+    /// A route names the group.
+    RoutedGroup {
+        /// The group.
+        group: GroupKey,
+        /// The number of the first such route.
+        number: usize,
+    },
     /// The only group of its service.
     LastGroup {
         /// The group.
@@ -334,6 +350,19 @@ impl fmt::Display for CommandError {
                 number,
                 count,
             } => write!(f, "{group} has no check {number}: it has {count}"),
+            CommandError::NoRoute {
+                service,
+                number,
+                count,
+            } => write!(
+                f,
+                "service {} has no route {number}: it has {count}",
+                Quoted(service)
+            ),
+            CommandError::RoutedGroup { group, number } => write!(
+                f,
+                "{group} has a route: change or remove route {number} first (setRoute, delRoute)"
+            ),
             CommandError::LastGroup { group } => write!(
                 f,
                 "{group} is the only one: add another one first, or remove the service with delService"

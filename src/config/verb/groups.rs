@@ -245,7 +245,8 @@ pub(super) static DEL_GROUP: CommandSchema = adds(
     },
 );
 
-/// Exactly one group is always enabled: if this one was, then the first of the others.
+/// Exactly one group is always enabled: if this one was, then the first of the others. A group that
+/// a route names stays.
 fn remove_group(
     service: &mut Service,
     index: usize,
@@ -254,6 +255,11 @@ fn remove_group(
 ) -> Result<(), CommandError> {
     if service.groups.len() == 1 {
         return Err(CommandError::LastGroup { group: key });
+    }
+    let mut routes = service.routes.iter();
+    if let Some(index) = routes.position(|route| route.group == key.group) {
+        let number = index + 1;
+        return Err(CommandError::RoutedGroup { group: key, number });
     }
     let was_enabled = service.enabled == key.group;
     if was_enabled && !force {

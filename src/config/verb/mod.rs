@@ -13,7 +13,9 @@ mod groups;
 mod guard;
 mod line;
 mod list;
+mod numbered;
 mod option;
+mod routes;
 mod services;
 pub mod table;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::table::{CommandSchema, adds, before, replaces, required, service_key}
 use super::{CommandError, ListenChoice};
 use crate::config::attributes::{LISTENER, SERVICE};
 use crate::config::value::Value;
-use crate::config::{Config, Group, ListenAddress, Service, ValueKind};
+use crate::config::{Config, Group, ListenAddress, Listener, Service, ValueKind};
 
 /// Name of the group of a new service.
 const FIRST_GROUP: &str = "main";
@@ -26,7 +26,7 @@ pub(super) static NEW_SERVICE: CommandSchema = adds(
         check_listen_free(config, &listen)?;
         let service = Service {
             name: values.name("service"),
-            listens: vec![listen],
+            listens: vec![Listener::at(listen)],
             groups: vec![Group {
                 name: FIRST_GROUP.to_owned(),
                 ..Group::default()
@@ -84,7 +84,9 @@ pub(super) static ADD_LISTEN: CommandSchema = adds(
     },
     "add a listener to a service",
     |values, config| {
-        let (name, address) = (values.name("service"), values.get("ip", Value::address)?);
+        let name = values.name("service");
+        let mut listener = (LISTENER.new)();
+        values.set(&LISTENER, &mut listener)?;
         let service = service_mut(config, &name)?;
         let index = match values.text("before") {
             None | Some("") => service.listens.len(),
@@ -93,9 +95,37 @@ pub(super) static ADD_LISTEN: CommandSchema = adds(
                 listen_index(service, &ListenChoice::Address(next))?
             }
         };
-        check_listen_free(config, &address)?;
-        service_mut(config, &name)?.listens.insert(index, address);
+        check_listen_free(config, &listener.address)?;
+        let service = service_mut(config, &name)?;
+        service.listens.insert(index, listener);
         Ok(())
+    },
+);
+
+pub(super) static SET_LISTEN: CommandSchema = replaces(
+    "setListen",
+    || {
+        let address = required("ip", ValueKind::ListenAddress);
+        [vec![service_key(), address], LISTENER.keys_to_set()].concat()
+    },
+    "change what is expected of a listener's clients; it stays open",
+    |values, config| {
+        let service = service_mut(config, &values.name("service"))?;
+        let address = values.get("ip", Value::address)?;
+        let index = listen_index(service, &ListenChoice::Address(address))?;
+        Ok(values.set(&LISTENER, &mut service.listens[index])?)
+    },
+    |values, config| {
+        let service = service(config, values.text("service")?)?;
+        let address = values.get("ip", Value::address).ok()?;
+        let index = listen_index(service, &ListenChoice::Address(address)).ok()?;
+        let previous = values.previous(&LISTENER, &service.listens[index]);
+        Some(
+            previous
+                .into_iter()
+                .filter(|(key, _)| *key != "ip")
+                .collect(),
+        )
     },
 );
 
@@ -129,7 +159,7 @@ pub(super) static SWITCH_PORT: CommandSchema = adds(
         let name = values.name("service");
         let service = service_mut(config, &name)?;
         let index = listen_index(service, &values.get("from", Value::listen_choice)?)?;
-        let before = &service.listens[index];
+        let before = &service.listens[index].address;
         let after = match values.get("to", Value::listen_choice)? {
             ListenChoice::Address(address) => address,
             ListenChoice::Port(port) => ListenAddress {
@@ -139,7 +169,7 @@ pub(super) static SWITCH_PORT: CommandSchema = adds(
         };
         if after != *before {
             check_listen_free(config, &after)?;
-            service_mut(config, &name)?.listens[index] = after;
+            service_mut(config, &name)?.listens[index].address = after;
         }
         Ok(())
     },
@@ -149,7 +179,7 @@ pub(super) static SWITCH_PORT: CommandSchema = adds(
 /// twice.
 fn check_listen_free(config: &Config, address: &ListenAddress) -> Result<(), CommandError> {
     let mut services = config.services.iter();
-    let taken = services.find(|service| service.listens.contains(address));
+    let taken = services.find(|service| service.listens_at(address));
     match taken.filter(|_| address.port != 0) {
         None => Ok(()),
         Some(service) => Err(CommandError::ListenTaken {
@@ -163,12 +193,12 @@ fn check_listen_free(config: &Config, address: &ListenAddress) -> Result<(), Com
 fn listen_index(service: &Service, choice: &ListenChoice) -> Result<usize, CommandError> {
     let listens = &service.listens;
     let found = match choice {
-        ListenChoice::Address(address) => listens.iter().rposition(|listen| listen == address),
+        ListenChoice::Address(address) => listens.iter().rposition(|it| it.address == *address),
         ListenChoice::Port(port) => {
             let mut there = listens
                 .iter()
                 .enumerate()
-                .filter(|(_, it)| it.port == *port);
+                .filter(|(_, it)| it.address.port == *port);
             let first = there.next().map(|(index, _)| index);
             first.filter(|_| there.next().is_none())
         }
@@ -176,6 +206,6 @@ fn listen_index(service: &Service, choice: &ListenChoice) -> Result<usize, Comma
     found.ok_or_else(|| CommandError::NoListen {
         service: service.name.clone(),
         listen: choice.clone(),
-        listens: listens.clone(),
+        listens: listens.iter().map(|it| it.address.clone()).collect(),
     })
 }

@@ -1,13 +1,14 @@
 //! The table of commands with their keys. Parsing, `help`, completion, web forms and the manual
 //! page share it.
 //!
-//! Each command is declared once, with its effect: `groups`, `services`, `users` and `actions`.
+//! Each command is declared once, with its effect: `groups`, `checks`, `services`, `routes`, `users`
+//! and `actions`.
 
 use std::sync::LazyLock;
 
 use super::actions::{self, Action, Batch, Question};
 use super::values::Values;
-use super::{CommandError, checks, groups, services, users};
+use super::{CommandError, checks, groups, routes, services, users};
 use crate::config::attributes::{Attribute, ElementTable, Presence, Verbs};
 use crate::config::{Config, ValueKind};
 
@@ -174,8 +175,12 @@ static COMMANDS: &[&CommandSchema] = &[
     &services::DEL_SERVICE,
     &services::SET_SERVICE,
     &services::ADD_LISTEN,
+    &services::SET_LISTEN,
     &services::DEL_LISTEN,
     &services::SWITCH_PORT,
+    &routes::ADD_ROUTE,
+    &routes::SET_ROUTE,
+    &routes::DEL_ROUTE,
     &users::ADD_USER,
     &users::SET_USER,
     &users::DEL_USER,

@@ -7,7 +7,7 @@ use getopts::{Matches, Options, ParsingStyle};
 use rustix::process::Signal;
 use table::{CTL_OPTIONS, HELP, OPTIONS, OptionSpec, SYNOPSIS};
 use txlb::config::{
-    Algorithm, Config, Control, Endpoint, Group, Host, ListenAddress, Scheduler, Service,
+    Algorithm, Config, Control, Endpoint, Group, Host, ListenAddress, Listener, Scheduler, Service,
 };
 
 use crate::exit::Exit;
@@ -380,6 +380,7 @@ fn config_without_file(matches: &Matches) -> Result<Config, Exit> {
     };
     let listen = |text: &String| {
         text.parse::<ListenAddress>()
+            .map(Listener::at)
             .map_err(|error| usage_error(&format!("-L {text}: {error}")))
     };
     let service = Service {

@@ -8,7 +8,7 @@ use crate::config::attributes::{GROUP, HOST, SERVICE};
 use crate::config::schema::element_schema;
 use crate::config::serialize::{self, Content, Escaped, XmlAttribute, XmlElement};
 use crate::config::{
-    Admin, AttributeSchema, Config, Group, Host, ListenAddress, Scheduler, Service, ValueKind,
+    Admin, AttributeSchema, Config, Group, Host, Listener, Scheduler, Service, ValueKind,
 };
 
 /// A text that reads as `config`.
@@ -446,7 +446,7 @@ fn free_port(config: &Config, random: &mut Random) -> usize {
     loop {
         // A service listens on the next ones, too.
         let port = 20_000 + random.below(40_000);
-        let is_near = |listen: &ListenAddress| usize::from(listen.port).abs_diff(port) < 3;
+        let is_near = |it: &Listener| usize::from(it.address.port).abs_diff(port) < 3;
         if !listens().any(is_near) {
             return port;
         }
@@ -473,12 +473,13 @@ fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: 
     let at = random.below(groups.len());
     match random.below(12) {
         0 | 1 => *service = arbitrary::vary(random, &SERVICE, service.clone()),
-        2 => listens.insert(
-            random.below(listens.len() + 1),
-            arbitrary::listen(random, free_port),
-        ),
+        2 => {
+            let address = arbitrary::listen(random, free_port);
+            let new = arbitrary::listener(random, address);
+            listens.insert(random.below(listens.len() + 1), new);
+        }
         3 if listens.len() > 1 => drop(listens.remove(random.below(listens.len()))),
-        4 => *listens.last_mut().unwrap() = arbitrary::listen(random, free_port),
+        4 => listens.last_mut().unwrap().address = arbitrary::listen(random, free_port),
         5 => service.enabled = groups[at].name.clone(),
         6 => {
             let name = new_name(random);

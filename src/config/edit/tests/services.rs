@@ -1,7 +1,7 @@
 //! Examples of edits: services, groups and hosts.
 
 use super::*;
-use crate::config::{Group, Host, HostState, Service};
+use crate::config::{Group, Host, HostState, Listener, Service};
 
 /// A file as operators write them.
 const FILE: &str = r#"<?xml version="1.0"?>
@@ -253,7 +253,7 @@ fn elements_on_one_line_stay_on_it() {
 
 #[test]
 fn a_listener_comes_goes_and_changes_its_port() {
-    let listen = |text: &str| text.parse().unwrap();
+    let listen = |text: &str| Listener::at(text.parse().unwrap());
     let expected = with(&[("ip=\"8080\"", "ip=\"*:8081\"")]);
     let change = |config: &mut Config| config.services[0].listens[0] = listen("*:8081");
     example(FILE, change, &expected);
@@ -344,7 +344,7 @@ fn groups_change_places_with_all_that_is_in_them() {
 fn a_service_comes_behind_the_others_and_goes_alone() {
     let service = Service {
         name: "mail".to_owned(),
-        listens: vec!["*:25".parse().unwrap()],
+        listens: vec![Listener::at("*:25".parse().unwrap())],
         groups: vec![group("main", Vec::new())],
         enabled: "main".to_owned(),
         ..Service::default()

@@ -91,7 +91,11 @@ fn the_services_of_the_new_dialect_are_read() {
     let [web] = &config.services[..] else {
         panic!("{config:?}")
     };
-    let listens: Vec<_> = web.listens.iter().map(ToString::to_string).collect();
+    let listens: Vec<_> = web
+        .listens
+        .iter()
+        .map(|it| it.address.to_string())
+        .collect();
     assert_eq!(listens, ["*:8080", "[::1]:8081"]);
     let timeouts = Timeouts {
         connect: Some(Duration::from_millis(2500)),
@@ -242,7 +246,7 @@ fn order_is_the_files_whatever_the_elements() {
     let ports: Vec<_> = config.services[0]
         .listens
         .iter()
-        .map(|listen| listen.port)
+        .map(|listen| listen.address.port)
         .collect();
     assert_eq!(ports, [2, 1]);
     assert_eq!(config.admin, Some(Admin::default()));
@@ -341,7 +345,7 @@ fn an_admin_interface_may_be_given_by_its_port_alone_or_by_none() {
     assert_eq!(admin("<web enable='0'/>").web.unwrap().listen, None);
     let kept = admin("<web listen='2222' enable='0'/>").web.unwrap();
     assert_eq!(
-        (kept.listen.map(|listen| listen.port), kept.enable),
+        (kept.listen.map(|listen| listen.address.port), kept.enable),
         (Some(2222), false)
     );
 }

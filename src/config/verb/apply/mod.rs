@@ -109,7 +109,8 @@ fn check_pairs(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError
 fn count_elements(config: &Config) -> usize {
     let of_group = |group: &Group| 1 + group.checks.len() + group.hosts.len();
     let of_service = |service: &Service| {
-        1 + service.listens.len() + service.groups.iter().map(of_group).sum::<usize>()
+        let groups = service.groups.iter().map(of_group).sum::<usize>();
+        1 + service.listens.len() + service.routes.len() + groups
     };
     let users = config.users().iter();
     config.services.iter().map(of_service).sum::<usize>()

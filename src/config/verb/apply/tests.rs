@@ -242,7 +242,10 @@ fn a_port_alone_keeps_the_address_of_its_listener() {
     let switched = verb("switchPort service=mail from=25 to=26")
         .apply(&listen)
         .unwrap();
-    assert_eq!(switched.services[1].listens[0].to_string(), "[::1]:26");
+    assert_eq!(
+        switched.services[1].listens[0].address.to_string(),
+        "[::1]:26"
+    );
 }
 
 #[test]

@@ -2,11 +2,13 @@
 //!
 //! Services, groups, hosts and users are known by name: another name is another item.
 
+mod listeners;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{HashMap, HashSet};
 
+use self::listeners::{complete_listeners, release_listeners};
 use super::checks::diff_checks;
 use super::groups::{
     ADD_HOST, CHANGE_SCHEDULER, DEL_ALL_HOSTS, DEL_GROUP, DEL_HOST, DRAIN_HOST, ENABLE_GROUP,
@@ -14,12 +16,13 @@ use super::groups::{
 };
 use super::guard;
 use super::list::{ListChange, find_by_name, list_changes, not_last, removed_names};
-use super::services::{ADD_LISTEN, DEL_LISTEN, DEL_SERVICE, NEW_SERVICE, SET_SERVICE, SWITCH_PORT};
+use super::routes::diff_routes;
+use super::services::{DEL_SERVICE, NEW_SERVICE, SET_SERVICE};
 use super::users::{ADD_USER, DEL_USER, SET_OPTION, SET_USER};
 use super::values::Values;
 use super::{Batch, Command, GroupKey, HostKey, InsertAt, Verb, options};
 use crate::config::attributes::{GROUP, HOST, SERVICE, USER};
-use crate::config::{Config, Group, Host, HostState, ListenAddress, ListenHost, Service, User};
+use crate::config::{Config, Group, Host, HostState, Service, User};
 
 /// The verbs that change `from` into `to`, one after the other; none if they are equal.
 ///
@@ -136,7 +139,7 @@ fn diff_services(draft: &mut Draft, to: &Config) {
                     continue;
                 };
                 let verb = Values::new(&NEW_SERVICE).with("service", &target.name);
-                let verb = verb.with("listen", listen);
+                let verb = verb.with("listen", &listen.address);
                 draft.push(verb.with_place(not_last(insert_at)));
                 set_service(draft, target, None);
             }
@@ -160,7 +163,8 @@ fn set_service(draft: &mut Draft, target: &Service, insert_at: Option<InsertAt>)
     draft.push(verb.with_pairs(differences).with_place(insert_at));
 }
 
-/// Changes the groups of a service. Removes come last, so that one is always enabled.
+/// Changes the groups and routes of a service. Removes come last, so that one is always enabled and
+/// no route leads nowhere.
 fn diff_groups(draft: &mut Draft, target: &Service) {
     let Some(service) = find_by_name(&draft.now.services, &target.name).cloned() else {
         return;
@@ -182,6 +186,9 @@ fn diff_groups(draft: &mut Draft, target: &Service) {
     }
     if service.enabled != target.enabled {
         draft.push(Values::new(&ENABLE_GROUP).with_group(&key(&target.enabled)));
+    }
+    for verb in diff_routes(&target.name, &service.routes, &target.routes) {
+        draft.push(verb.0);
     }
     for name in removed_names(&service.groups, &target.groups) {
         draft.push(Values::new(&DEL_GROUP).with_group(&key(&name)));
@@ -274,135 +281,6 @@ fn set_host(
         };
         draft.push(Values::new(verb).with_host(&host));
     }
-}
-
-/// A temporary address for a listener whose new address is still in use. The system chooses the
-/// port, so it is always free.
-const TEMPORARY_ADDRESS: ListenAddress = ListenAddress {
-    host: ListenHost::Any,
-    port: 0,
-};
-
-/// Releases all addresses that a service no longer wants, so that each wanted address is free or at
-/// its service.
-fn release_listeners(draft: &mut Draft, to: &Config) {
-    loop {
-        let mut moved = false;
-        for target in &to.services {
-            while release_listener(draft, target) {
-                moved = true;
-            }
-        }
-        if moved {
-            continue;
-        }
-        // The rest wait for each other in a cycle: move one to a temporary address.
-        let Some((service, address)) = find_blocking_listener(&draft.now, to) else {
-            return;
-        };
-        switch_listener(draft, &service, &address, &TEMPORARY_ADDRESS);
-    }
-}
-
-/// Moves an unwanted listener of the service to a free wanted address, or removes it if none is
-/// wanted. `false` if neither is possible.
-fn release_listener(draft: &mut Draft, target: &Service) -> bool {
-    let Some(service) = find_by_name(&draft.now.services, &target.name) else {
-        return false;
-    };
-    let mut leaving = service.listens.iter();
-    let Some(address) = leaving.find(|it| !target.listens.contains(it)).cloned() else {
-        return false;
-    };
-    let mut wanted = target
-        .listens
-        .iter()
-        .filter(|it| !service.listens.contains(it));
-    let nothing_wanted = wanted.clone().next().is_none();
-    match wanted.find(|it| is_free(&draft.now, it)).cloned() {
-        Some(free) => switch_listener(draft, &target.name, &address, &free),
-        None if nothing_wanted => del_listener(draft, &target.name, &address),
-        None => return false,
-    }
-    true
-}
-
-/// An address that one service has and another wants.
-fn find_blocking_listener(now: &Config, to: &Config) -> Option<(String, ListenAddress)> {
-    let wanted = |address: &ListenAddress, name: &str| {
-        let mut others = to.services.iter().filter(|service| service.name != name);
-        others.any(|service| service.listens.contains(address))
-    };
-    now.services.iter().find_map(|service| {
-        let mut listens = service.listens.iter().filter(|it| it.port != 0);
-        let address = listens.find(|it| wanted(it, &service.name))?;
-        Some((service.name.clone(), address.clone()))
-    })
-}
-
-/// Adds the missing listeners of a service, in order. Those that it has are all wanted.
-fn complete_listeners(draft: &mut Draft, target: &Service) {
-    let wanted = &target.listens;
-    let Some(service) = find_by_name(&draft.now.services, &target.name) else {
-        return;
-    };
-    let right = service
-        .listens
-        .iter()
-        .zip(wanted)
-        .take_while(|(now, wanted)| now == wanted);
-    let right = right.count();
-    let wrong: Vec<_> = service.listens.iter().skip(right.max(1)).cloned().collect();
-    for address in wrong.into_iter().rev() {
-        del_listener(draft, &target.name, &address);
-    }
-    let mut missing = &wanted[right..];
-    if right == 0 {
-        missing = add_before_first(draft, target);
-    }
-    for address in missing {
-        add_listener(draft, &target.name, address, None);
-    }
-}
-
-/// Adds the listeners before the existing one; returns those after it.
-fn add_before_first<'a>(draft: &mut Draft, target: &'a Service) -> &'a [ListenAddress] {
-    let first =
-        find_by_name(&draft.now.services, &target.name).and_then(|service| service.listens.first());
-    let first = first.cloned();
-    let mut split = target
-        .listens
-        .splitn(2, |address| Some(address) == first.as_ref());
-    for address in split.next().unwrap_or_default() {
-        let insert_at = first.clone().map(InsertAt::Before);
-        add_listener(draft, &target.name, address, insert_at);
-    }
-    split.next().unwrap_or_default()
-}
-
-fn is_free(config: &Config, address: &ListenAddress) -> bool {
-    let mut services = config.services.iter();
-    address.port == 0 || !services.any(|service| service.listens.contains(address))
-}
-
-fn switch_listener(draft: &mut Draft, service: &str, from: &ListenAddress, to: &ListenAddress) {
-    let verb = Values::new(&SWITCH_PORT).with("service", service);
-    draft.push(verb.with("from", from).with("to", to));
-}
-
-fn del_listener(draft: &mut Draft, service: &str, address: &ListenAddress) {
-    let verb = Values::new(&DEL_LISTEN).with("service", service);
-    draft.push(verb.with("ip", address));
-}
-
-fn add_listener(
-    draft: &mut Draft,
-    service: &str,
-    address: &ListenAddress,
-    insert_at: Option<InsertAt<ListenAddress>>,
-) {
-    let verb = Values::new(&ADD_LISTEN).with("service", service);
-    draft.push(verb.with("ip", address).with_place(insert_at));
 }
 
 /// Changes the users into those of `to`.

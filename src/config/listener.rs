@@ -1,0 +1,146 @@
+//! `<listen>`: where a service listens, and whether a PROXY protocol header is expected there.
+
+use std::net::IpAddr;
+
+use super::error::Error;
+use super::value::Value;
+use super::{ListenAddress, Network, Service};
+
+/// A listener of a service. It is known by its address.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// Where it listens.
+    pub address: ListenAddress,
+    /// Whether connections begin with a PROXY protocol header (`proxy="require"`).
+    pub proxy: bool,
+    /// Whose connections begin with one (`proxyFrom`); if empty, everybody's.
+    pub proxy_from: Vec<Network>,
+}
+
+impl Listener {
+    /// The most networks of `proxyFrom`.
+    pub const MOST_NETWORKS: usize = 1024;
+
+    /// A listener at `address`, otherwise with defaults.
+    pub fn at(address: ListenAddress) -> Listener {
+        Listener {
+            address,
+            proxy: false,
+            proxy_from: Vec::new(),
+        }
+    }
+
+    /// Whether a connection from this address must begin with a PROXY protocol header.
+    pub fn expects_header_from(&self, address: IpAddr) -> bool {
+        let mut networks = self.proxy_from.iter();
+        self.proxy && (self.proxy_from.is_empty() || networks.any(|it| it.contains(address)))
+    }
+}
+
+impl Service {
+    /// Whether one of its listeners has this address.
+    pub(super) fn listens_at(&self, address: &ListenAddress) -> bool {
+        self.listens.iter().any(|it| it.address == *address)
+    }
+}
+
+/// A version of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProxyVersion {
+    /// A line of text.
+    V1,
+    /// Bytes, with a checksum.
+    V2,
+}
+
+impl ProxyVersion {
+    /// Every version.
+    pub const ALL: [ProxyVersion; 2] = [ProxyVersion::V1, ProxyVersion::V2];
+
+    /// The word for it in files and verbs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ProxyVersion::V1 => "v1",
+            ProxyVersion::V2 => "v2",
+        }
+    }
+}
+
+/// The word for no PROXY protocol.
+pub(super) const OFF: &str = "off";
+
+/// The word for a header that must be there.
+pub(super) const REQUIRE: &str = "require";
+
+pub(super) fn proxy_text(proxy: bool) -> String {
+    if proxy { REQUIRE } else { OFF }.to_owned()
+}
+
+pub(super) fn send_proxy_text(version: Option<ProxyVersion>) -> String {
+    version.map_or(OFF, ProxyVersion::as_str).to_owned()
+}
+
+pub(super) fn networks_text(networks: &[Network]) -> String {
+    let networks: Vec<_> = networks.iter().map(Network::to_string).collect();
+    networks.join(" ")
+}
+
+impl Value<'_> {
+    /// Whether a header is expected.
+    pub(super) fn proxy(&self) -> Result<bool, Error> {
+        match self.text {
+            REQUIRE => Ok(true),
+            OFF => Ok(false),
+            _ => Err(self.bad_value("off or require")),
+        }
+    }
+
+    /// The header that hosts get.
+    pub(super) fn send_proxy(&self) -> Result<Option<ProxyVersion>, Error> {
+        let version = ProxyVersion::ALL
+            .into_iter()
+            .find(|version| version.as_str() == self.text);
+        match version {
+            None if self.text != OFF => Err(self.bad_value("off, v1 or v2")),
+            version => Ok(version),
+        }
+    }
+
+    /// Addresses and networks, blanks or commas between them.
+    pub(super) fn networks(&self) -> Result<Vec<Network>, Error> {
+        let networks: Result<Vec<_>, ()> = self.words().map(str::parse).collect();
+        networks
+            .ok()
+            .filter(|networks| networks.len() <= Listener::MOST_NETWORKS)
+            .ok_or_else(|| {
+                self.bad_value(
+                    "addresses or networks such as 10.0.0.0/8, blanks between them, at most 1024",
+                )
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_expected_of_those_that_are_named_or_of_everybody() {
+        let mut listener = Listener::at("*:80".parse().unwrap());
+        let expects = |listener: &Listener, address: &str| {
+            listener.expects_header_from(address.parse().unwrap())
+        };
+        assert!(!expects(&listener, "10.0.0.1"));
+        listener.proxy = true;
+        assert!(expects(&listener, "10.0.0.1") && expects(&listener, "2001:db8::1"));
+        listener.proxy_from = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
+        for address in ["10.0.0.1", "::ffff:10.0.0.1", "::1"] {
+            assert!(expects(&listener, address), "{address}");
+        }
+        for address in ["11.0.0.1", "2001:db8::1"] {
+            assert!(!expects(&listener, address), "{address}");
+        }
+        listener.proxy = false;
+        assert!(!expects(&listener, "10.0.0.1"));
+    }
+}

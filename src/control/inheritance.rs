@@ -1,0 +1,82 @@
+//! Sockets that this process inherited: they are bound already, and become listeners of services.
+
+use std::io;
+use std::net::TcpListener;
+
+use super::listeners::{WantedListener, WantedListeners};
+use crate::config::Config;
+use crate::os::inherited::InheritedSocket;
+use crate::os::listen::BindAddress;
+use crate::relay::ListenKey;
+
+/// Inherited sockets. Shared ones are kept for the life of the process: their maker holds them
+/// too, so their addresses could never be bound again. Test:
+/// a_socket_is_the_listener_at_its_address_whatever_its_name.
+#[derive(Debug, Default)]
+pub(super) struct Inheritance(Vec<InheritedSocket>);
+
+impl Inheritance {
+    pub(super) fn new(sockets: Vec<InheritedSocket>) -> Inheritance {
+        Inheritance(sockets)
+    }
+
+    /// Adds to `wanted` the sockets that belong to a service only by their name.
+    pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
+        for InheritedSocket { name, address, .. } in &self.0 {
+            if config.services.iter().any(|service| service.name == *name) {
+                let listener = WantedListener {
+                    service: name.clone(),
+                    name: None,
+                };
+                wanted.entry(key(*address)).or_insert(listener);
+            }
+        }
+    }
+
+    /// The inherited socket at `place`, once for each worker. All get the same socket: only its
+    /// maker's user could bind another beside it.
+    pub(super) fn sockets(
+        &self,
+        place: BindAddress,
+        workers: usize,
+    ) -> Option<io::Result<Vec<TcpListener>>> {
+        let found = self.0.iter().find(|socket| socket.address == place)?;
+        Some((0..workers).map(|_| found.listener.try_clone()).collect())
+    }
+
+    /// Drops the sockets that no other process holds. Workers have them now.
+    pub(super) fn release_unshared(&mut self) {
+        self.0.retain(|socket| socket.is_shared);
+    }
+
+    /// Warns of sockets that serve nothing, or another service than their name says.
+    pub(super) fn warn(&self, wanted: &WantedListeners) {
+        for InheritedSocket { name, address, .. } in &self.0 {
+            let called = name.escape_debug();
+            match wanted.get(&key(*address)) {
+                None => log::warn!(
+                    "the inherited socket \"{called}\" at {address} serves nothing: nothing \
+                     listens at exactly this address, and no service has this name"
+                ),
+                Some(listener)
+                    if listener.service != *name
+                        && wanted.values().any(|other| other.service == *name) =>
+                {
+                    log::warn!(
+                        "the inherited socket \"{called}\" at {address} serves {}, which listens \
+                         there",
+                        listener.service.escape_debug()
+                    );
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn key(place: BindAddress) -> ListenKey {
+    ListenKey {
+        place,
+        service: None,
+    }
+}
