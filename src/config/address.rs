@@ -12,7 +12,7 @@ use super::redact::Shown;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// An address and a port.
+    /// An address and a port; port 0 stands for the one that the client asked for.
     Address(SocketAddr),
     /// An IPv6 address at an interface that is known by its name.
     Zoned {
@@ -20,14 +20,14 @@ pub enum Endpoint {
         ip: Ipv6Addr,
         /// The interface, as written: `%eth0`.
         zone: String,
-        /// The port.
+        /// The port, or 0.
         port: u16,
     },
     /// A name that is resolved while running, and a port.
     Name {
         /// The name, as written.
         host: String,
-        /// The port.
+        /// The port, or 0.
         port: u16,
     },
 }
@@ -141,11 +141,15 @@ impl FromStr for Endpoint {
                 _ => Ok(Endpoint::Address(address)),
             };
         }
-        let (host, port) = split(text)?;
+        let (host, port) = match split(text) {
+            Err(AddressError::PortMissing(_)) if is_whole_host(text) => (text, None),
+            split => split.map(|(host, port)| (host, Some(port)))?,
+        };
         if host.is_empty() || host == "*" {
-            return Err(AddressError::HostMissing(port.to_owned()));
+            let port = port.unwrap_or("PORT").to_owned();
+            return Err(AddressError::HostMissing(port));
         }
-        let port = parse_port(port, 1)?;
+        let port = port.map_or(Ok(0), |port| parse_port(port, 1))?;
         Ok(match parse_host(host)? {
             Host::Ip(ip) => Endpoint::Address(SocketAddr::new(ip, port)),
             Host::Zoned(ip, zone) => Endpoint::Zoned { ip, zone, port },
@@ -157,9 +161,31 @@ impl FromStr for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Address(address) => address.fmt(f),
+            Endpoint::Address(address) => HostAddress(*address).fmt(f),
+            Endpoint::Zoned { ip, zone, port: 0 } => write!(f, "[{ip}{zone}]"),
             Endpoint::Zoned { ip, zone, port } => write!(f, "[{ip}{zone}]:{port}"),
+            Endpoint::Name { host, port: 0 } => f.write_str(host),
             Endpoint::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// Shows the address of a host: without a port if that is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostAddress(pub SocketAddr);
+
+impl fmt::Display for HostAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            SocketAddr::V4(address) if address.port() == 0 => address.ip().fmt(f),
+            SocketAddr::V6(address) if address.port() == 0 => {
+                write!(f, "[{}", address.ip())?;
+                if address.scope_id() != 0 {
+                    write!(f, "%{}", address.scope_id())?;
+                }
+                f.write_str("]")
+            }
+            address => address.fmt(f),
         }
     }
 }
@@ -227,6 +253,14 @@ fn split(text: &str) -> Result<(&str, &str), AddressError> {
     match port {
         "" => Err(AddressError::PortMissing(host.to_owned())),
         _ => Ok((host, port)),
+    }
+}
+
+/// Whether this can only be a host, all of it.
+fn is_whole_host(text: &str) -> bool {
+    match text.strip_prefix('[') {
+        Some(rest) => rest.ends_with(']'),
+        None => !text.contains(':'),
     }
 }
 
@@ -308,6 +342,11 @@ mod tests {
             ("[fe80:0::1%eth0.100]:80", "[fe80::1%eth0.100]:80"),
             ("lorien:1901", "lorien:1901"),
             ("lb_1.example.org.:1", "lb_1.example.org.:1"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("[0::1]", "[::1]"),
+            ("[fe80:0::1%2]", "[fe80::1%2]"),
+            ("[fe80::1%eth0]", "[fe80::1%eth0]"),
+            ("web.example.org", "web.example.org"),
         ];
         for (text, printed) in cases {
             let endpoint: Endpoint = text.parse().unwrap();
@@ -349,9 +388,17 @@ mod tests {
     fn the_error_for_a_wrong_endpoint_says_what_would_be_right() {
         let cases = [
             ("", "the address is empty: write HOST:PORT"),
-            ("10.0.0.1", "the port is missing: write 10.0.0.1:PORT"),
             ("lorien:", "the port is missing: write lorien:PORT"),
-            ("[::1]", "the port is missing: write [::1]:PORT"),
+            ("*", "the host is missing: write HOST:PORT"),
+            ("10.0.1", "10.0.1 is not an IPv4 address: four numbers from 0 to 255"),
+            (
+                "[::g]",
+                "[::g] is not an IPv6 address: write one such as [::1]:PORT",
+            ),
+            (
+                "::1",
+                "an IPv6 address goes in brackets: write [ADDRESS]:PORT",
+            ),
             ("[::1]80", "the port is missing: write [::1]80:PORT"),
             ("80", "the host is missing: write HOST:80"),
             (":80", "the host is missing: write HOST:80"),

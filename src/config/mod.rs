@@ -30,7 +30,7 @@ mod source;
 mod value;
 pub mod verb;
 
-pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
+pub use address::{AddressError, Endpoint, HostAddress, ListenAddress, ListenHost};
 pub(crate) use check::write_byte;
 pub use check::{ByteString, Check, CheckError, CheckKind, CheckValue, Misspelt, StatusRanges};
 pub use credentials::public_key_bytes;

@@ -133,6 +133,10 @@ impl DataPlane {
         self.configure_enabled_groups(renames, &names);
         self.publish_plan();
         self.configure_other_groups(renames, &names);
+        self.running.set_check_ports(&self.config, |service| {
+            let mut addresses = self.listeners.addresses(&self.wanted, service);
+            addresses.next().map(|address| address.port())
+        });
         self.recovery.watch(Watched {
             groups: self.running.watched_groups(&self.config),
             manager: self.config.manager,

@@ -213,7 +213,7 @@ impl RecoveryLoop {
             let all_failed = watched.enabled && (check || all_failed_due) && pool.all_failed();
             if check || all_failed {
                 let hosts = pool.health_check_targets();
-                let hosts = with_sources(&mut pool, hosts);
+                let hosts = targets(&watched.group, &mut pool, hosts);
                 let priority = |host| match (all_failed, pool.has_timed_out(host)) {
                     (false, _) => ProbePriority::Routine,
                     (true, false) => ProbePriority::Urgent,
@@ -223,7 +223,7 @@ impl RecoveryLoop {
             }
             if heartbeat {
                 let hosts = pool.heartbeat_targets();
-                let hosts = with_sources(&mut pool, hosts);
+                let hosts = targets(&watched.group, &mut pool, hosts);
                 jobs.extend(self.jobs(watched, hosts, Purpose::Heartbeat, |_| {
                     ProbePriority::Routine
                 }));
@@ -277,13 +277,19 @@ impl RecoveryLoop {
                 self.schedule.ended(&check, false, now_ms);
                 continue;
             };
+            // With a port of its own, a check needs none of the host.
+            let at = check.group.check_address(address);
+            let Some(at) = at.or(check.check.port.map(|_| address)) else {
+                self.schedule.ended(&check, false, now_ms);
+                continue;
+            };
             self.prober.begin(Probe {
                 group: group_address(&check.group),
                 priority: ProbePriority::Routine,
-                address: check_address(&check.check, address),
+                address: check_address(&check.check, at),
                 source,
                 timeout_ms: check_timeout_ms(&check.check),
-                dialogue: Some(Dialogue::new(&check.check, address)),
+                dialogue: Some(Dialogue::new(&check.check, at)),
                 is_restarted: false,
                 key: Job::Check(check, address),
             });
@@ -367,12 +373,13 @@ impl RecoveryLoop {
     }
 }
 
-/// The same hosts, each with the source of its next connection.
-fn with_sources(pool: &mut HostPool, hosts: Vec<(HostId, SocketAddr)>) -> Vec<Target> {
-    let hosts = hosts.into_iter();
-    hosts
-        .map(|(host, address)| (host, address, pool.next_source(host)))
-        .collect()
+/// The same hosts, each with the port to probe and the source of its next connection.
+fn targets(group: &Group, pool: &mut HostPool, hosts: Vec<(HostId, SocketAddr)>) -> Vec<Target> {
+    let target = |(host, address)| {
+        let address = group.check_address(address)?;
+        Some((host, address, pool.next_source(host)))
+    };
+    hosts.into_iter().filter_map(target).collect()
 }
 
 /// The checks of all hosts of a group.

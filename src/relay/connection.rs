@@ -500,6 +500,9 @@ pub(crate) trait Transport: Debug + Sized {
     /// The local address of the host's side, once its connect has started. One system call.
     fn local_address(&self) -> Option<SocketAddr>;
 
+    /// The address that the client connected to. One system call.
+    fn asked_address(&self) -> Option<SocketAddr>;
+
     /// Closes the host's side after a failed connect.
     fn drop_host(&mut self);
 

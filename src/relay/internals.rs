@@ -250,6 +250,10 @@ impl Transport for Memory {
         None
     }
 
+    fn asked_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     fn drop_host(&mut self) {}
 
     fn watch_peers(&mut self, _times: DeadPeerTimes) {}

@@ -180,6 +180,10 @@ impl Transport for TcpTransport {
         self.host.as_ref()?.socket.local_addr().ok()
     }
 
+    fn asked_address(&self) -> Option<SocketAddr> {
+        self.client.local_addr().ok()
+    }
+
     fn drop_host(&mut self) {
         self.host = None;
     }

@@ -12,6 +12,7 @@ mod support;
 
 mod activation;
 mod amp;
+mod any_port;
 mod bulk;
 mod certificate;
 mod checked_reload;

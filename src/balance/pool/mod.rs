@@ -63,7 +63,7 @@ pub struct Picked {
     pub id: HostId,
     /// Its name and counters.
     pub host: Arc<Host>,
-    /// The address to connect to.
+    /// The address to connect to. With port 0, the port is the one that the client asked for.
     pub address: SocketAddr,
     /// Whether the host has ended sessions early since it last served: then its first byte is to be
     /// reported at once ([`HostPool::host_reported`]).
@@ -297,7 +297,7 @@ impl HostPool {
     /// there.
     pub fn has_moved(&self, id: HostId, address: SocketAddr) -> bool {
         let member = self.hosts.get(id);
-        member.is_some_and(|member| !member.has_failed() && member.address != Some(address))
+        member.is_some_and(|member| !member.has_failed() && !member.is_at(address))
     }
 
     /// A health check of a failed host at `address` had this result. Ignored if the host has
@@ -344,7 +344,7 @@ impl HostPool {
         apply: impl FnOnce(&mut Member) -> Option<HealthChange>,
     ) -> Option<HealthChange> {
         let member = self.hosts.get_mut(id)?;
-        if member.position.is_none() || member.address != Some(address) || member.is_circular() {
+        if member.position.is_none() || !member.is_at(address) || member.is_circular() {
             return None;
         }
         let was_ready = member.is_ready();

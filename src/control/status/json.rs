@@ -9,6 +9,7 @@ use super::{
     GroupStatus, HostStatus, Outcome, ServiceStatus, SessionStatus, Sessions, Status, StoredStatus,
 };
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
+use crate::config::HostAddress;
 use crate::json::{Json, Object};
 use crate::relay::RecentEvent;
 
@@ -148,7 +149,7 @@ fn about_group(group: &GroupStatus) -> Object {
 }
 
 fn host(host: &HostStatus) -> Object {
-    let address = host.address.map(|address| address.to_string());
+    let address = host.address.map(|it| HostAddress(it).to_string());
     let last_error = host.last_failure.as_ref();
     Object::new()
         .with("name", host.name.as_str())

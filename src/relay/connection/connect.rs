@@ -1,7 +1,7 @@
 //! Connects a session to the host that was picked, from one source address after the other.
 
 use super::{Connection, Context, Transport};
-use crate::balance::SourceTurn;
+use crate::balance::{Failure, SourceTurn};
 use crate::relay::client_lookup::ClientTable;
 use crate::relay::failure::{ConnectError, Shortage};
 use crate::relay::session::Side;
@@ -21,6 +21,10 @@ impl<T: Transport> Connection<T> {
         source: Option<&SourceTurn>,
         context: &mut Context<'_, T>,
     ) {
+        if !self.choose_port() {
+            let failure = Failure::Other("it has no port, and its client asked for none".into());
+            return self.connect_failed(ConnectError::Host(failure), context);
+        }
         let Some(picked) = &self.picked else { return };
         let (to, now_ms) = (picked.address, context.now_ms);
         let token = encode_token(context.slot, self.generation, Side::Host);
@@ -60,6 +64,17 @@ impl<T: Transport> Connection<T> {
             }
         }
         self.give_back_host(was_tried, retry_ms, now_ms);
+    }
+
+    /// Gives a picked host without a port the one that the client asked for. Returns whether it has
+    /// one now.
+    fn choose_port(&mut self) -> bool {
+        let Some(picked) = self.picked.as_mut().filter(|it| it.address.port() == 0) else {
+            return true;
+        };
+        let asked = self.transport.asked_address();
+        picked.address.set_port(asked.map_or(0, |asked| asked.port()));
+        picked.address.port() != 0
     }
 
     /// Gives the picked host back to the pool: none of the sources can be used before `retry_ms`,

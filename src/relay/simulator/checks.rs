@@ -1,10 +1,12 @@
 //! What must hold of a session on simulated sockets.
 
-use super::super::connection::Connection;
+use std::net::SocketAddr;
+
+use super::super::connection::{Connection, Transport};
 use super::super::failure::EndReason;
 use super::super::port_gate::PortGates;
 use super::super::session::{Action, Direction, Side};
-use super::host_farm::HostFarm;
+use super::host_farm::{FIRST_PORT, HostFarm};
 use super::socket::Socket;
 use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::{HostId, PickContext, Picked};
@@ -229,7 +231,7 @@ impl SimulatedTransport {
         was_tried: impl Fn(HostId) -> bool,
     ) {
         assert!(
-            farm.eligible().contains(&(to.id, to.address)),
+            farm.eligible().iter().any(|it| is_place_of(*it, to)),
             "picked one that is not to be picked: {to:?}"
         );
         let candidates = farm.candidates();
@@ -266,10 +268,19 @@ impl SimulatedTransport {
             return;
         }
         for (id, address) in farm.eligible() {
+            let address = self.with_asked_port(address);
             if port_gates.contains(address) && !self.held_up.contains(&id) {
                 self.held_up.push(id);
             }
         }
+    }
+
+    /// The address of a host, with the port that this client asked for if it has none.
+    fn with_asked_port(&self, mut address: SocketAddr) -> SocketAddr {
+        if address.port() == 0 {
+            address.set_port(self.asked_address().map_or(0, |asked| asked.port()));
+        }
+        address
     }
 
     /// Whether the last connect was to the same host, and found no port.
@@ -312,7 +323,7 @@ impl SimulatedTransport {
         let all = addresses.iter().filter(|ip| ip.is_ipv4()).count();
         let eligible = farm.eligible();
         for (_, address) in eligible.iter().filter(|(id, _)| self.no_port.contains(id)) {
-            let known = port_gates.count(*address);
+            let known = port_gates.count(self.with_asked_port(*address));
             assert!(known >= all.min(MOST_TRIED), "a source was left for {address}");
         }
     }
@@ -340,4 +351,18 @@ impl SimulatedTransport {
             );
         }
     }
+}
+
+/// Whether this host at its configured address, which may have no port, is the one that was picked.
+pub(super) fn is_place_of((id, mut address): (HostId, SocketAddr), picked: &Picked) -> bool {
+    if address.port() == 0 {
+        address.set_port(picked.address.port());
+    }
+    (id, address) == (picked.id, picked.address)
+}
+
+/// Where a client connected to: clients of some ports find hosts that others do not.
+pub(super) fn asked_address(serial: u32) -> SocketAddr {
+    let port = FIRST_PORT + u16::try_from(serial % 3).unwrap_or(0);
+    SocketAddr::from(([10, 0, 0, 9], port))
 }

@@ -28,7 +28,7 @@ use crate::os::outgoing::SourceAddress;
 const SYSTEM_GIVES_UP_MS: u64 = 130_000;
 
 /// Hosts differ by port.
-const FIRST_PORT: u16 = 1000;
+pub(super) const FIRST_PORT: u16 = 1000;
 const PORTS: u16 = 10;
 
 /// How long a sticky client is remembered after its last session.
@@ -490,7 +490,11 @@ fn any_report(random: &mut Random) -> &'static str {
 }
 
 fn any_endpoint(random: &mut Random) -> Endpoint {
-    let port = FIRST_PORT + u16::try_from(random.below(PORTS.into())).unwrap();
+    let port = match u16::try_from(random.below(PORTS.into())).unwrap() {
+        // The one that the client asked for.
+        0 => 0,
+        number => FIRST_PORT + number,
+    };
     match random.below(4) {
         0 => Endpoint::Name {
             host: "pool".to_owned(),

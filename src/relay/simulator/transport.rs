@@ -16,6 +16,7 @@ use super::super::connection::Transport;
 use super::super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::super::plan::Group;
 use super::super::session::{Direction, Side, TimeoutsMs};
+use super::checks::asked_address;
 use super::host_farm::HostFarm;
 use super::listener::SimulatedListener;
 use super::peer::Peer;
@@ -401,6 +402,11 @@ impl Transport for SimulatedTransport {
 
     fn local_address(&self) -> Option<SocketAddr> {
         self.host.is_some().then(|| local_address(self.serial))
+    }
+
+    fn asked_address(&self) -> Option<SocketAddr> {
+        assert!(!self.group.is_locked(), "holds a lock meanwhile");
+        Some(asked_address(self.serial))
     }
 
     fn drop_host(&mut self) {

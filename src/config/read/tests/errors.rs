@@ -42,8 +42,8 @@ fn wrong_hosts() {
         &[
             ("<host/>", "2:1: <host> needs the attribute ip"),
             (
-                " <host ip='a'/>",
-                "2:8: ip is \"a\": the port is missing: write a:PORT",
+                " <host ip='a:'/>",
+                "2:8: ip is \"a:\": the port is missing: write a:PORT",
             ),
             (
                 "<host ip='::1:80'/>",
