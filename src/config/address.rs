@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::redact::Shown;
@@ -37,8 +38,48 @@ pub enum Endpoint {
 pub struct ListenAddress {
     /// Which of this machine's addresses.
     pub host: ListenHost,
-    /// Which port; 0 lets the system choose.
+    /// Which port, or the first of a range; 0 lets the system choose.
     pub port: u16,
+    /// The last port of a range; else the same.
+    pub last_port: u16,
+}
+
+impl ListenAddress {
+    /// The address of one port.
+    pub const fn new(host: ListenHost, port: u16) -> ListenAddress {
+        ListenAddress {
+            host,
+            port,
+            last_port: port,
+        }
+    }
+
+    /// Its ports.
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        self.port..=self.last_port
+    }
+
+    /// Whether it is a range of ports.
+    pub fn is_range(&self) -> bool {
+        self.port != self.last_port
+    }
+
+    /// Whether both have a port of the same host, as written. With port 0 the system chooses a
+    /// port, never the same twice.
+    pub fn overlaps(&self, other: &ListenAddress) -> bool {
+        self.host == other.host
+            && self.port != 0
+            && self.port <= other.last_port
+            && other.port <= self.last_port
+    }
+
+    /// Writes the ports.
+    fn write_ports(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_range() {
+            true => write!(f, ":{}-{}", self.port, self.last_port),
+            false => write!(f, ":{}", self.port),
+        }
+    }
 }
 
 /// Which of this machine's addresses a listener is bound to.
@@ -69,6 +110,8 @@ pub enum AddressError {
     PortMissing(String),
     /// A port out of range; has the least port allowed here.
     PortOutOfRange(u16),
+    /// A range of ports with the last one first; has it the right way round.
+    RangeBackwards(u16, u16),
     /// A port without a host; has the port.
     HostMissing(String),
     /// An IPv6 address without brackets.
@@ -92,6 +135,9 @@ impl fmt::Display for AddressError {
             }
             AddressError::PortOutOfRange(least) => {
                 write!(f, "the port must be a number from {least} to 65535")
+            }
+            AddressError::RangeBackwards(first, last) => {
+                write!(f, "the lower port of a range comes first: write {first}-{last}")
             }
             AddressError::HostMissing(port) => {
                 write!(f, "the host is missing: write HOST:{}", Shown(port))
@@ -194,31 +240,34 @@ impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (host, port) = split(text)?;
-        let port = parse_port(port, 0)?;
-        if host.is_empty() || host == "*" {
-            return Ok(ListenAddress {
-                host: ListenHost::Any,
-                port,
-            });
-        }
-        let host = match parse_host(host)? {
-            Host::Ip(ip) => ListenHost::Ip(ip),
-            Host::Zoned(ip, zone) => ListenHost::Zoned { ip, zone },
-            Host::Name(name) => ListenHost::Name(name),
+        let (host, ports) = split(text)?;
+        let (port, last_port) = parse_ports(ports)?;
+        let host = match host {
+            "" | "*" => ListenHost::Any,
+            host => match parse_host(host)? {
+                Host::Ip(ip) => ListenHost::Ip(ip),
+                Host::Zoned(ip, zone) => ListenHost::Zoned { ip, zone },
+                Host::Name(name) => ListenHost::Name(name),
+            },
         };
-        Ok(ListenAddress { host, port })
+        Ok(ListenAddress {
+            host,
+            port,
+            last_port,
+        })
     }
 }
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.host {
-            ListenHost::Any => write!(f, "*:{}", self.port),
-            ListenHost::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
-            ListenHost::Zoned { ip, zone } => write!(f, "[{ip}{zone}]:{}", self.port),
-            ListenHost::Name(name) => write!(f, "{name}:{}", self.port),
-        }
+            ListenHost::Any => f.write_str("*"),
+            ListenHost::Ip(IpAddr::V4(ip)) => ip.fmt(f),
+            ListenHost::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            ListenHost::Zoned { ip, zone } => write!(f, "[{ip}{zone}]"),
+            ListenHost::Name(name) => f.write_str(name),
+        }?;
+        self.write_ports(f)
     }
 }
 
@@ -229,12 +278,12 @@ enum Host {
     Name(String),
 }
 
-/// Splits `host:port`; a number alone is a port.
+/// Splits `host:port`; a number alone is a port, and two with `-` between them are a range.
 fn split(text: &str) -> Result<(&str, &str), AddressError> {
     if text.is_empty() {
         return Err(AddressError::Empty);
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
         return Ok(("", text));
     }
     let port_missing = || AddressError::PortMissing(text.to_owned());
@@ -269,6 +318,18 @@ fn parse_port(text: &str, least: u16) -> Result<u16, AddressError> {
     match text.parse() {
         Ok(port) if all_digits && port >= least => Ok(port),
         _ => Err(AddressError::PortOutOfRange(least)),
+    }
+}
+
+/// The first and the last port of a listener.
+fn parse_ports(text: &str) -> Result<(u16, u16), AddressError> {
+    let Some((first, last)) = text.split_once('-') else {
+        return parse_port(text, 0).map(|port| (port, port));
+    };
+    let (first, last) = (parse_port(first, 1)?, parse_port(last, 1)?);
+    match first <= last {
+        true => Ok((first, last)),
+        false => Err(AddressError::RangeBackwards(last, first)),
     }
 }
 
@@ -368,6 +429,10 @@ mod tests {
             ("[fe80::1%2]:80", "[fe80::1%2]:80"),
             ("[fe80:0::1%br-lan]:80", "[fe80::1%br-lan]:80"),
             ("localhost:7001", "localhost:7001"),
+            ("5000-5099", "*:5000-5099"),
+            ("[0::1]:5000-05099", "[::1]:5000-5099"),
+            ("10.0.0.1:5000-65535", "10.0.0.1:5000-65535"),
+            ("localhost:5000-5000", "localhost:5000"),
         ];
         for (text, printed) in cases {
             let address: ListenAddress = text.parse().unwrap();
@@ -377,11 +442,24 @@ mod tests {
         let any: ListenAddress = "80".parse().unwrap();
         assert_eq!(
             any,
-            ListenAddress {
-                host: ListenHost::Any,
-                port: 80
-            }
+            ListenAddress::new(ListenHost::Any, 80)
         );
+    }
+
+    #[test]
+    fn ranges_of_one_host_overlap_where_they_share_a_port() {
+        let overlaps = |one: &str, two: &str| {
+            let [one, two] = [one, two].map(|it| it.parse::<ListenAddress>().unwrap());
+            assert_eq!(one.overlaps(&two), two.overlaps(&one));
+            one.overlaps(&two)
+        };
+        assert!(overlaps("*:80", "80"));
+        assert!(overlaps("*:80-90", "*:90-99"));
+        assert!(overlaps("*:80-90", "*:85"));
+        assert!(overlaps("*:1-65535", "*:85-86"));
+        assert!(!overlaps("*:80-90", "*:91-99"));
+        assert!(!overlaps("*:80-90", "127.0.0.1:80-90"), "as ever");
+        assert!(!overlaps("*:0", "*:0"));
     }
 
     #[test]
@@ -444,6 +522,13 @@ mod tests {
             ("None", "the port is missing: write None:PORT"),
             ("70000", "the port must be a number from 0 to 65535"),
             ("*:http", "the port must be a number from 0 to 65535"),
+            ("*:0-9", "the port must be a number from 1 to 65535"),
+            ("*:1-", "the port must be a number from 1 to 65535"),
+            ("-", "the port must be a number from 1 to 65535"),
+            (
+                "*:99-90",
+                "the lower port of a range comes first: write 90-99",
+            ),
             (
                 "[fe80::1%a b]:80",
                 "%a b is not an interface: write one such as [fe80::1%eth0]:PORT",

@@ -108,12 +108,24 @@ pub(super) fn address(random: &mut Random) -> String {
         "lorien",
         "a-b.example.org",
     ];
-    format!("{}:{}", random.pick(&hosts), 1 + random.below(65535))
+    let host = random.pick(&hosts);
+    match random.below(8) {
+        0 => (*host).to_owned(),
+        _ => format!("{host}:{}", 1 + random.below(65535)),
+    }
 }
 
 pub(super) fn listen(random: &mut Random, port: usize) -> ListenAddress {
     let hosts = ["*", "0.0.0.0", "[::]", "127.0.0.1", "localhost"];
-    format!("{}:{port}", random.pick(&hosts)).parse().unwrap()
+    let host = random.pick(&hosts);
+    // Ranges of different numbers share no port.
+    let ports = match port * 1000 {
+        first @ 1000..=60_000 if random.below(4) == 0 => {
+            format!("{first}-{}", first + 1 + random.below(3))
+        }
+        _ => port.to_string(),
+    };
+    format!("{host}:{ports}").parse().unwrap()
 }
 
 /// A listener with other attributes than the default ones, now and then.
@@ -511,7 +523,10 @@ fn deal_listens(random: &mut Random, from: &Config, services: &mut [Service]) {
         .flat_map(|service| &service.listens);
     let mut listeners: Vec<Listener> = Vec::new();
     for listener in all {
-        let is_there = listeners.iter().any(|it| it.address == listener.address);
+        let address = &listener.address;
+        let is_there = listeners
+            .iter()
+            .any(|it| it.address == *address || it.address.overlaps(address));
         if !is_there && random.below(5) > 0 {
             listeners.push(listener.clone());
         }

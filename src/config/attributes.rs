@@ -122,12 +122,7 @@ pub(super) static SERVICE: ElementTable<Service> = ElementTable {
 
 pub(super) static LISTENER: ElementTable<Listener> = ElementTable {
     name: "listen",
-    new: || {
-        Listener::at(ListenAddress {
-            host: ListenHost::Any,
-            port: 0,
-        })
-    },
+    new: || Listener::at(ListenAddress::new(ListenHost::Any, 0)),
     attributes: &[
         attribute!("ip" => LISTENER_ADDRESS address, Required, Add, "where the service listens"),
         attribute!("proxy" => PROXY proxy, Optional, AddAndSet,

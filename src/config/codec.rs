@@ -40,7 +40,7 @@ pub(super) const LISTEN_OR_NONE: Codec<Option<ListenAddress>> = Codec {
     kind: ValueKind::ListenAddress,
     parse: |value, _| match value.text {
         NO_ADDRESS => Ok(None),
-        _ => value.address().map(Some),
+        _ => value.address_of_one_port().map(Some),
     },
     text: |listen| {
         let none = || NO_ADDRESS.to_owned();
@@ -48,7 +48,7 @@ pub(super) const LISTEN_OR_NONE: Codec<Option<ListenAddress>> = Codec {
     },
 };
 pub(super) const LISTEN: Codec<Option<ListenAddress>> = Codec {
-    parse: |value, _| value.address().map(Some),
+    parse: |value, _| value.address_of_one_port().map(Some),
     ..LISTEN_OR_NONE
 };
 pub(super) const SECONDS: Codec<Option<Duration>> = Codec {

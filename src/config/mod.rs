@@ -93,6 +93,12 @@ impl Config {
         groups.any(|group| group.source == Source::Client)
     }
 
+    /// Listeners of all services, each port of a range for itself.
+    pub fn count_listeners(&self) -> usize {
+        let listens = self.services.iter().flat_map(|service| &service.listens);
+        listens.map(|it| it.address.ports().count()).sum()
+    }
+
     /// Names that listeners have instead of addresses, and names of interfaces, each once.
     pub fn listen_names(&self) -> BTreeSet<&str> {
         let listens = self.services.iter().flat_map(|service| &service.listens);

@@ -310,6 +310,15 @@ impl Value<'_> {
         })
     }
 
+    /// The address of an admin interface, which has one port.
+    pub(super) fn address_of_one_port(&self) -> Result<ListenAddress, Error> {
+        let address: ListenAddress = self.address()?;
+        match address.is_range() {
+            true => Err(self.bad_value("an address with one port")),
+            false => Ok(address),
+        }
+    }
+
     /// The name of something.
     pub(super) fn name(&self) -> Result<String, Error> {
         match is_name(self.text) {

@@ -218,8 +218,8 @@ pub fn places_of_resolved(
     listen: &ListenAddress,
     resolutions: &BTreeMap<String, Resolution>,
 ) -> Result<Vec<BindAddress>, Error> {
-    let port = listen.port;
-    let at = |ip: &IpAddr| BindAddress::At(SocketAddr::new(*ip, port));
+    let at_ports = |ip: IpAddr| listen.ports().map(move |port| SocketAddr::new(ip, port));
+    let at = |ip: &IpAddr| at_ports(*ip).map(BindAddress::At);
     let resolution = |name: &str, shown: String| {
         let silence = || Err(String::new());
         let resolution = resolutions.get(name).cloned().unwrap_or_else(silence);
@@ -229,17 +229,26 @@ pub fn places_of_resolved(
         })
     };
     match &listen.host {
-        ListenHost::Any => Ok(vec![BindAddress::Any { port }]),
-        ListenHost::Ip(ip) => Ok(vec![at(ip)]),
-        ListenHost::Name(name) => Ok(resolution(name, name.clone())?.iter().map(at).collect()),
+        ListenHost::Any => {
+            let any = listen.ports().map(|port| BindAddress::Any { port });
+            Ok(any.collect())
+        }
+        ListenHost::Ip(ip) => Ok(at(ip).collect()),
+        ListenHost::Name(name) => {
+            let found = resolution(name, name.clone())?;
+            Ok(found.iter().flat_map(at).collect())
+        }
         ListenHost::Zoned { ip, zone } => {
             let numbers = resolution(zone, format!("[{ip}{zone}]"))?;
             let number = |number: &IpAddr| match number {
                 IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
                 IpAddr::V4(_) => None,
             };
-            let at = |scope| BindAddress::At(SocketAddrV6::new(*ip, port, 0, scope).into());
-            Ok(numbers.iter().filter_map(number).map(at).collect())
+            let at = |scope| {
+                let at_port = move |port| SocketAddrV6::new(*ip, port, 0, scope);
+                listen.ports().map(move |port| BindAddress::At(at_port(port).into()))
+            };
+            Ok(numbers.iter().filter_map(number).flat_map(at).collect())
         }
     }
 }

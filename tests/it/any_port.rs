@@ -80,3 +80,49 @@ fn a_host_without_a_port_that_is_this_machine_is_no_way_in_circles() {
     let mut txlb = Controlled::start(&config(&[at_one], "127.0.0.1", ""));
     txlb.txlb.wait_for("host web:main/a is down: ");
 }
+
+/// Hosts at three ports in a row, which are free on this machine as well, named by their ports.
+fn ports_in_a_row() -> (u16, Vec<Host>) {
+    let bind = |ip: &str, first: u16| -> std::io::Result<Vec<TcpListener>> {
+        (first..first + 3)
+            .map(|port| TcpListener::bind((ip, port)))
+            .collect()
+    };
+    let free = |first: u16| {
+        drop(bind("127.0.0.1", first).ok()?);
+        Some((first, bind(MACHINE, first).ok()?))
+    };
+    let mut firsts = (15_000..25_000).step_by(7);
+    let (first, listeners) = firsts.find_map(free).expect("no ports in a row are free");
+    let named = |listener: TcpListener| {
+        let name = listener.local_addr().unwrap().port().to_string();
+        Host::on(Listener::from(listener), &name)
+    };
+    (first, listeners.into_iter().map(named).collect())
+}
+
+#[test]
+fn a_range_of_ports_is_one_listener_that_leads_to_as_many_ports_of_a_host() {
+    let (first, _hosts) = ports_in_a_row();
+    let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+    let range = format!("127.0.0.1:{first}-{}", first + 2);
+    let config = config(&[at(first)], MACHINE, "").replace(&at(first).to_string(), &range);
+    let txlb = Controlled::start(&config);
+    for port in first..first + 3 {
+        assert_eq!(who(at(port)), port.to_string());
+    }
+    let overlapping = format!("ip=127.0.0.1:{}", first + 1);
+    let refused = txlb.refused(&["addListen", "service=web", &overlapping]);
+    assert!(refused.contains("is listened on already"), "{refused}");
+    let (from, to) = (format!("from={range}"), format!("to={}", at(first + 1)));
+    let session = Session::open(at(first));
+    txlb.tell(&["switchPort", "service=web", &from, &to]);
+    assert_eq!(who(at(first + 1)), (first + 1).to_string());
+    assert!(std::net::TcpStream::connect(at(first + 2)).is_err());
+    assert_eq!(session.close(), first.to_string());
+    let back = format!("to={range}");
+    txlb.tell(&["switchPort", "service=web", &to.replace("to=", "from="), &back]);
+    assert_eq!(who(at(first + 2)), (first + 2).to_string());
+    let shown = txlb.tell(&["config"]);
+    assert!(shown.contains(&format!("<listen ip=\"{range}\"")), "{shown}");
+}

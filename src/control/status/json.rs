@@ -12,6 +12,7 @@ use crate::balance::{HISTOGRAM_MS, Health, Totals};
 use crate::config::HostAddress;
 use crate::json::{Json, Object};
 use crate::relay::RecentEvent;
+use crate::text::address_ranges;
 
 impl Status {
     /// As JSON on one line.
@@ -128,7 +129,7 @@ fn service(service: &ServiceStatus) -> Object {
 }
 
 fn about_service(service: &ServiceStatus) -> Object {
-    let addresses = service.addresses.iter().map(ToString::to_string);
+    let addresses = address_ranges(&service.addresses).into_iter();
     Object::new()
         .with("name", service.name.as_str())
         .with_list("listens", addresses)

@@ -8,7 +8,9 @@ use crate::config::HostState;
 use crate::config::ValueKind;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
 use crate::relay::SessionStatus;
-use crate::text::{age, bytes, columns as columns_of, count, cut, fill, plural, wrap};
+use crate::text::{
+    address_ranges, age, bytes, columns as columns_of, count, cut, fill, plural, wrap,
+};
 use commands::CommandSchema;
 
 /// Default width of tables.
@@ -111,7 +113,7 @@ fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
 }
 
 fn service(service: &ServiceStatus, now_ms: u64, layout: Layout) -> Vec<String> {
-    let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
+    let addresses = address_ranges(&service.addresses);
     let head = format!(
         "service {} at {}: {} open, {} in all",
         service.name,
