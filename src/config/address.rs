@@ -366,7 +366,7 @@ fn parse_host(text: &str) -> Result<Host, AddressError> {
 }
 
 /// Whether this is a valid name or number of an interface.
-fn is_interface(text: &str) -> bool {
+pub(super) fn is_interface(text: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
     (1..=15).contains(&text.len()) && text.bytes().all(is_fine)
 }

@@ -209,6 +209,7 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::State => pick(random, &["up", "drain", "down"]),
         ValueKind::Initial => pick(random, &["up", "down"]),
         ValueKind::WhenFailed => pick(random, &["keep", "end"]),
+        ValueKind::Interface => pick(random, &["", "eth0", "br-lan.100"]),
         ValueKind::Source => pick(random, &["", "client", "10.0.0.9", "10.0.0.9 2001:db8::9"]),
         ValueKind::Rate => pick(random, &["1", "100", "100000"]),
         ValueKind::Replay => pick(random, &["0", "16384", "1048576"]),

@@ -6,7 +6,7 @@
 use super::check::Check;
 use super::codec::{
     ACCESS, ANY_WORD, BYTES, CHECK_IP, CHECK_KIND, CHECK_PORT, CHECK_TIME_SPAN, FLAG, GROUP_NAME,
-    HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, LISTEN, LISTEN_OR_NONE,
+    HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, INTERFACE, LISTEN, LISTEN_OR_NONE,
     LISTENER_ADDRESS, LOOSE_FLAG, MODE, NAME, NETWORKS, OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX,
     PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER, SECONDS, SEND_PROXY, SERVER_NAMES, SOURCE,
     STATE, STATUS, TIMEOUT, URL_PATH, WEIGHT, WHEN_FAILED,
@@ -129,6 +129,9 @@ pub(super) static LISTENER: ElementTable<Listener> = ElementTable {
             "whether connections begin with a PROXY protocol header"),
         attribute!("proxyFrom" => NETWORKS proxy_from, Optional, AddAndSet,
             "whose connections begin with it; empty is everybody's"),
+        attribute!("mptcp" => FLAG mptcp, Optional, AddAndSet, "whether clients may use MPTCP"),
+        attribute!("interface" => INTERFACE interface, Optional, AddAndSet,
+            "interface over which clients come; empty is any"),
     ],
 };
 
@@ -170,6 +173,8 @@ pub(super) static GROUP: ElementTable<Group> = ElementTable {
             "bytes of the client that another host gets if one ends before its first"),
         attribute!("source" => SOURCE source, Optional, AddAndSet,
             "addresses that connections to hosts come from; empty is the system's choice"),
+        attribute!("mptcp" => FLAG mptcp, Optional, AddAndSet,
+            "whether connections to hosts use MPTCP"),
     ],
 };
 

@@ -141,6 +141,12 @@ pub(super) const WHEN_FAILED: Codec<WhenFailed> = Codec {
     parse: |value, _| value.when_failed(),
     text: |when_failed| Some(when_failed.as_str().to_owned()),
 };
+/// An empty one is any.
+pub(super) const INTERFACE: Codec<Option<String>> = Codec {
+    kind: ValueKind::Interface,
+    parse: |value, _| value.or_empty(Value::interface),
+    text: Option::clone,
+};
 /// An empty one is the system's choice.
 pub(super) const SOURCE: Codec<Source> = Codec {
     kind: ValueKind::Source,

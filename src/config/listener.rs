@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::address::is_interface;
 use super::error::Error;
 use super::value::Value;
 use super::{ListenAddress, Network, Service};
@@ -15,6 +16,10 @@ pub struct Listener {
     pub proxy: bool,
     /// Whose connections begin with one (`proxyFrom`); if empty, everybody's.
     pub proxy_from: Vec<Network>,
+    /// Whether clients may use MPTCP.
+    pub mptcp: bool,
+    /// The interface over which clients come; `None` is any.
+    pub interface: Option<String>,
 }
 
 impl Listener {
@@ -27,6 +32,8 @@ impl Listener {
             address,
             proxy: false,
             proxy_from: Vec::new(),
+            mptcp: false,
+            interface: None,
         }
     }
 
@@ -103,6 +110,14 @@ impl Value<'_> {
         match version {
             None if self.text != OFF => Err(self.bad_value("off, v1 or v2")),
             version => Ok(version),
+        }
+    }
+
+    /// The name of an interface.
+    pub(super) fn interface(&self) -> Result<String, Error> {
+        match is_interface(self.text) {
+            true => Ok(self.text.to_owned()),
+            false => Err(self.bad_value("the name of an interface, such as eth0")),
         }
     }
 

@@ -224,6 +224,8 @@ pub struct Group {
     pub replay: u32,
     /// Where connections to its hosts come from.
     pub source: Source,
+    /// Whether connections to its hosts use MPTCP.
+    pub mptcp: bool,
     /// How its hosts are checked, in the file's order: all must hold. May be empty.
     pub checks: Vec<Check>,
     /// In the file's order; may be empty.
@@ -297,6 +299,7 @@ impl Default for Group {
             send_proxy: None,
             replay: 0,
             source: Source::Any,
+            mptcp: false,
             checks: Vec::new(),
             hosts: Vec::new(),
         }

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::inheritance::Inheritance;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
 use crate::config::{Config, ListenAddress, ListenHost, Service};
-use crate::os::listen::{BindAddress, bind_all};
+use crate::os::listen::{BindAddress, ListenOptions, bind_all};
 use crate::relay::ListenKey;
 
 /// The bound listeners and their addresses.
@@ -134,7 +134,7 @@ fn wanted_of(
     for service in &config.services {
         for listen in &service.listens {
             for place in places_of_resolved(&listen.address, resolutions)? {
-                add_wanted(&mut wanted, place, service, &listen.address)?;
+                add_wanted(&mut wanted, place, service, listen)?;
             }
         }
     }
@@ -174,23 +174,43 @@ fn add_wanted(
     wanted: &mut WantedListeners,
     place: BindAddress,
     service: &Service,
-    listen: &ListenAddress,
+    listen: &Listener,
 ) -> Result<(), Error> {
     let only_its_own = place.port() == 0;
     let key = ListenKey {
         place,
         service: only_its_own.then(|| service.name.clone()),
+        options: listen_options(listen),
     };
     let listener = WantedListener {
         service: service.name.clone(),
-        name: name(listen).map(str::to_owned),
+        name: name(&listen.address).map(str::to_owned),
     };
-    match wanted.insert(key, listener) {
-        Some(other) if other.service != service.name => Err(Error::ListenTwice {
+    // Default options come first, so this is the first one at the place.
+    let first = ListenKey {
+        options: ListenOptions::default(),
+        ..key.clone()
+    };
+    let is_same = |it: &ListenKey| (it.place, &it.service) == (key.place, &key.service);
+    let there = wanted.range(first..).next().filter(|(it, _)| is_same(it));
+    match there {
+        Some((_, other)) if other.service != service.name => Err(Error::ListenTwice {
             place,
-            services: [other.service, service.name.clone()],
+            services: [other.service.clone(), service.name.clone()],
         }),
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        None => {
+            wanted.insert(key, listener);
+            Ok(())
+        }
+    }
+}
+
+/// What is special about the sockets of a listener.
+pub fn listen_options(listen: &Listener) -> ListenOptions {
+    ListenOptions {
+        mptcp: listen.mptcp,
+        interface: listen.interface.clone(),
     }
 }
 
@@ -286,7 +306,7 @@ impl Listeners {
             let with_port = ours.entry(key.place.port()).or_default();
             let overlaps_own = with_port.iter().any(|own| own.overlaps(key.place));
             let given = self.inheritance.sockets(key.place, workers);
-            match given.unwrap_or_else(|| bind_all(key.place, workers, overlaps_own)) {
+            match given.unwrap_or_else(|| bind_all(key.place, &key.options, workers, overlaps_own)) {
                 Ok(sockets) => {
                     let address = sockets[0].local_addr();
                     let address = address.map_err(|error| refused(key, error))?;
@@ -422,10 +442,7 @@ mod tests {
         let config = config(&[("a", &["gone.invalid:4711"])]);
         let new = wanted(&config, &WantedListeners::new(), ResolveScope::New);
         assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
-        let key = ListenKey {
-            place: BindAddress::At(([127, 0, 0, 1], 4711).into()),
-            service: None,
-        };
+        let key = ListenKey::at(BindAddress::At(([127, 0, 0, 1], 4711).into()));
         let listener = WantedListener {
             service: "a".to_owned(),
             name: Some("gone.invalid".to_owned()),
@@ -444,11 +461,8 @@ mod tests {
             .iter()
             .take(1)
             .map(|(_, listener)| {
-                let key = ListenKey {
-                    place: BindAddress::At(([127, 0, 0, 77], 4711).into()),
-                    service: None,
-                };
-                (key, listener.clone())
+                let place = BindAddress::At(([127, 0, 0, 77], 4711).into());
+                (ListenKey::at(place), listener.clone())
             })
             .collect();
         assert_eq!(wanted(&config, &moved, ResolveScope::New).unwrap(), moved);

@@ -5,6 +5,7 @@ pub mod addresses;
 pub mod files;
 pub mod inherited;
 pub mod listen;
+mod mptcp;
 pub mod notify;
 pub mod outgoing;
 pub mod pipes;

@@ -1,12 +1,14 @@
-//! Connects from a chosen source address: of this machine, or a client's own (transparent, on Linux
-//! alone).
+//! Connects that are more than connect(2): from a chosen source address, of this machine or a
+//! client's own (transparent, on Linux alone), and by MPTCP.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+
+use super::mptcp;
 
 /// Where a connect comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,6 +27,15 @@ impl SourceAddress {
             is_transparent: false,
         }
     }
+}
+
+/// What is special about a connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectOptions {
+    /// Where it comes from; `None` is the system's choice.
+    pub source: Option<SourceAddress>,
+    /// Whether it is one of MPTCP, if this system has that.
+    pub mptcp: bool,
 }
 
 /// Why no connect was started.
@@ -46,29 +57,42 @@ impl From<Errno> for ConnectFromError {
     }
 }
 
-/// Starts a non-blocking connect from `source` to `to`, which must be of the same family.
+/// Starts a non-blocking connect to `to`. A source must be of the same family.
 ///
 /// # Errors
 /// Why it was not started. The caller may try another source.
-pub fn connect_from(source: SourceAddress, to: SocketAddr) -> Result<TcpStream, ConnectFromError> {
-    let descriptor = stream_socket(to)?;
+pub fn connect_with(
+    options: ConnectOptions,
+    to: SocketAddr,
+) -> Result<TcpStream, ConnectFromError> {
+    let descriptor = stream_socket(to, options.mptcp)?;
+    if let Some(source) = options.source {
+        bind_source(&descriptor, source, to)?;
+    }
+    match connect(&descriptor, &to) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from(descriptor)),
+        Err(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE | Errno::AGAIN) => Err(ConnectFromError::NoPort),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn bind_source(
+    descriptor: &OwnedFd,
+    source: SourceAddress,
+    to: SocketAddr,
+) -> Result<(), ConnectFromError> {
     if source.is_transparent {
         system::allow_foreign_address(descriptor.as_fd(), to.is_ipv6())
             .map_err(|_| ConnectFromError::NotPermitted)?;
         // The port is one that the client chose. A connection of it to another host may use it.
-        sockopt::set_socket_reuseaddr(&descriptor, true)?;
+        sockopt::set_socket_reuseaddr(descriptor, true)?;
     }
     if source.address.port() == 0 {
         // A port is chosen by connect(2), for the whole of both addresses. Without it each source
         // address would have as many connections as it has ports, to all hosts together.
         system::choose_port_at_connect(descriptor.as_fd());
     }
-    bind(&descriptor, &with_scope_of(to, source.address)).map_err(bind_error)?;
-    match connect(&descriptor, &to) {
-        Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from(descriptor)),
-        Err(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE | Errno::AGAIN) => Err(ConnectFromError::NoPort),
-        Err(error) => Err(error.into()),
-    }
+    bind(descriptor, &with_scope_of(to, source.address)).map_err(bind_error)
 }
 
 /// Whether this process may connect from addresses of other machines.
@@ -77,12 +101,18 @@ pub fn may_be_transparent() -> bool {
     descriptor.is_ok_and(|it| system::allow_foreign_address(it.as_fd(), false).is_ok())
 }
 
-fn stream_socket(to: SocketAddr) -> Result<OwnedFd, Errno> {
+fn stream_socket(to: SocketAddr, mptcp: bool) -> Result<OwnedFd, Errno> {
     let family = match to {
         SocketAddr::V4(_) => AddressFamily::INET,
         SocketAddr::V6(_) => AddressFamily::INET6,
     };
-    system::new_socket(family)
+    if !mptcp {
+        return system::new_socket(family);
+    }
+    let descriptor = mptcp::stream_socket(family, mptcp)?;
+    fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
+    ioctl_fionbio(&descriptor, true)?;
+    Ok(descriptor)
 }
 
 /// A link-local source address is one at the interface of the host.
@@ -194,7 +224,9 @@ mod tests {
         let to = listener.local_addr().unwrap();
         for source in ["127.0.0.9", "127.0.0.10"] {
             let ip: IpAddr = source.parse().unwrap();
-            let _stream = connect_from(SourceAddress::of_this_machine(ip), to).unwrap();
+            let source = Some(SourceAddress::of_this_machine(ip));
+            let mptcp = false;
+            let _stream = connect_with(ConnectOptions { source, mptcp }, to).unwrap();
             assert_eq!(listener.accept().unwrap().1.ip(), ip);
         }
     }
@@ -206,13 +238,12 @@ mod tests {
         let connect = |address: &str| {
             let address = address.parse().unwrap();
             let is_transparent = false;
-            connect_from(
-                SourceAddress {
-                    address,
-                    is_transparent,
-                },
-                to,
-            )
+            let source = Some(SourceAddress {
+                address,
+                is_transparent,
+            });
+            let mptcp = false;
+            connect_with(ConnectOptions { source, mptcp }, to)
         };
         let foreign = connect("203.0.113.9:0");
         assert!(
@@ -225,5 +256,19 @@ mod tests {
             matches!(taken, Err(ConnectFromError::NoPort)),
             "{taken:?}"
         );
+    }
+
+    #[test]
+    fn a_host_is_reached_by_mptcp_whether_this_system_has_it_or_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = listener.local_addr().unwrap();
+        let options = ConnectOptions {
+            source: None,
+            mptcp: true,
+        };
+        let stream = connect_with(options, to).unwrap();
+        let (accepted, from) = listener.accept().unwrap();
+        assert_eq!(stream.local_addr().unwrap(), from);
+        drop(accepted);
     }
 }

@@ -23,7 +23,7 @@ use super::session::{Action, Break, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
 use crate::balance::{Failure, HealthChange, HostEnd, PickContext, Picked, Random};
-use crate::os::outgoing::SourceAddress;
+use crate::os::outgoing::ConnectOptions;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// A session and its transport.
@@ -480,15 +480,14 @@ pub(crate) trait Transport: Debug + Sized {
     /// The system's, if it cannot watch one more socket.
     fn register(&mut self, registry: &Self::Registry, token: usize) -> io::Result<()>;
 
-    /// Starts a connect to a host, from a source address if there is one, and registers the host's
-    /// side. No host's side may exist.
+    /// Starts a connect to a host and registers the host's side. No host's side may exist.
     ///
     /// # Errors
     /// Why it was not started; no host's side exists then.
     fn connect(
         &mut self,
         to: &Picked,
-        from: Option<SourceAddress>,
+        options: ConnectOptions,
         registry: &Self::Registry,
         token: usize,
     ) -> Result<(), ConnectError>;

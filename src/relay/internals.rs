@@ -23,7 +23,7 @@ use super::worker::LIMITS;
 use crate::balance::{HostPool, Picked};
 use crate::config;
 use crate::os::listen::BindAddress;
-use crate::os::outgoing::SourceAddress;
+use crate::os::outgoing::ConnectOptions;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// Sizes of a request and its response, in bytes.
@@ -46,10 +46,8 @@ impl SessionBench {
         let service = config.services.first()?;
         let group = service.enabled_group()?;
         let pool = HostPool::new(group, 1, 0);
-        let key = ListenKey {
-            place: BindAddress::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
-            service: None,
-        };
+        let place = BindAddress::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        let key = ListenKey::at(place);
         let service = Arc::new(Service {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
@@ -234,7 +232,7 @@ impl Transport for Memory {
     fn connect(
         &mut self,
         _: &Picked,
-        _: Option<SourceAddress>,
+        _: ConnectOptions,
         registry: &Cell<usize>,
         token: usize,
     ) -> Result<(), ConnectError> {

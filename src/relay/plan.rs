@@ -13,7 +13,7 @@ use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
 use crate::balance::{HealthChange, Host, HostId, HostPool};
 use crate::config::CheckKind;
-use crate::os::listen::BindAddress;
+use crate::os::listen::{BindAddress, ListenOptions};
 use crate::sync::lock;
 
 /// Identifies a listener from one configuration to the next.
@@ -23,6 +23,19 @@ pub struct ListenKey {
     pub place: BindAddress,
     /// Its service, for port 0 alone: each service then gets a port of its own.
     pub service: Option<String>,
+    /// What is special about its socket: with other options it is another one.
+    pub options: ListenOptions,
+}
+
+impl ListenKey {
+    /// A listener with nothing special, at an address with a port.
+    pub fn at(place: BindAddress) -> ListenKey {
+        ListenKey {
+            place,
+            service: None,
+            options: ListenOptions::default(),
+        }
+    }
 }
 
 /// Which service is behind each listener.

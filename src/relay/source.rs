@@ -1,15 +1,24 @@
-//! The source addresses that a connect to a host tries, one after the other.
+//! How a connect to a host may be made: by the source addresses that it tries, one after the other.
 
 use std::net::SocketAddr;
 
 use crate::balance::SourceTurn;
 use crate::config::Source;
-use crate::os::outgoing::SourceAddress;
+use crate::os::outgoing::{ConnectOptions, SourceAddress};
 
-/// The sources for a connect to `host`, in the order in which they are to be tried. `None` is the
-/// system's choice; without a `turn` it is the only one. `client` is whose connection it is: a
-/// probe has none.
+/// The ways to connect to `host`, in the order in which they are to be tried. Without a `turn`
+/// nothing is special about the only one. `client` is whose connection it is: a probe has none.
 pub(crate) fn sources(
+    turn: Option<&SourceTurn>,
+    client: Option<SocketAddr>,
+    host: SocketAddr,
+) -> impl Iterator<Item = ConnectOptions> {
+    let mptcp = turn.is_some_and(|turn| turn.mptcp);
+    addresses(turn, client, host).map(move |source| ConnectOptions { source, mptcp })
+}
+
+/// `None` is the system's choice.
+fn addresses(
     turn: Option<&SourceTurn>,
     client: Option<SocketAddr>,
     host: SocketAddr,
@@ -62,10 +71,15 @@ mod tests {
     /// The sources for a connect to `host`, as text; `*` is the system's choice.
     fn tried(source: &str, number: u32, client: Option<&str>, host: &str) -> Vec<String> {
         let source = Arc::new(source.parse().unwrap());
-        let turn = SourceTurn { source, number };
+        let turn = SourceTurn {
+            source,
+            mptcp: true,
+            number,
+        };
         let client = client.map(|client| client.parse().unwrap());
-        let text = |it: Option<SourceAddress>| {
-            it.map_or("*".to_owned(), |it| {
+        let text = |options: ConnectOptions| {
+            assert!(options.mptcp);
+            options.source.map_or("*".to_owned(), |it| {
                 let foreign = if it.is_transparent { "~" } else { "" };
                 format!("{foreign}{}", it.address)
             })
@@ -108,6 +122,7 @@ mod tests {
     fn without_a_source_the_system_chooses() {
         let host = "10.9.9.9:80".parse().unwrap();
         let mut chosen = sources(None, None, host);
-        assert_eq!((chosen.next(), chosen.next()), (Some(None), None));
+        let only = Some(ConnectOptions::default());
+        assert_eq!((chosen.next(), chosen.next()), (only, None));
     }
 }

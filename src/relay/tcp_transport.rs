@@ -18,7 +18,7 @@ use super::session::{Direction, Readiness, Side};
 use crate::balance::{Failure, Picked};
 use crate::os::addresses;
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
-use crate::os::outgoing::{self, ConnectFromError, SourceAddress};
+use crate::os::outgoing::{ConnectFromError, ConnectOptions, connect_with};
 use crate::os::pipes::{Pipe, Pipes};
 use crate::os::sockets::{DeadPeerTimes, Delivery, delivery, is_unacknowledged, watch_peer};
 
@@ -152,11 +152,11 @@ impl Transport for TcpTransport {
     fn connect(
         &mut self,
         to: &Picked,
-        from: Option<SourceAddress>,
+        options: ConnectOptions,
         poll: &Poll,
         token: usize,
     ) -> Result<(), ConnectError> {
-        let mut socket = connect(from, to.address)?;
+        let mut socket = connect(options, to.address)?;
         // After connect(2): epoll reports a socket that was not connected yet as closed.
         poll.registry()
             .register(&mut socket, Token(token), ALL_EVENTS)
@@ -345,17 +345,17 @@ fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     io::Write::write(&mut socket, bytes)
 }
 
-/// Starts a non-blocking connect to `to`, from a source address if there is one.
+/// Starts a non-blocking connect to `to`.
 ///
 /// # Errors
 /// Whose fault it is. A socket that connected to itself was refused, since no host listens there.
 pub(crate) fn connect(
-    from: Option<SourceAddress>,
+    options: ConnectOptions,
     to: SocketAddr,
 ) -> Result<TcpStream, ConnectError> {
-    let socket = match from {
-        None => connect_from_any(to).map_err(|error| classify_connect_error(&error))?,
-        Some(from) => connect_from(from, to)?,
+    let socket = match options == ConnectOptions::default() {
+        true => connect_plainly(to).map_err(|error| classify_connect_error(&error))?,
+        false => connect_specially(options, to)?,
     };
     // connect(2) to a dead host on this machine may choose the host's own port. Both ends are
     // compared only if the host's port is in the ephemeral range: it costs a system call.
@@ -370,7 +370,7 @@ pub(crate) fn connect(
 
 /// # Errors
 /// Those of connect(2). `EADDRNOTAVAIL` always means that no local port is left.
-fn connect_from_any(to: SocketAddr) -> io::Result<TcpStream> {
+fn connect_plainly(to: SocketAddr) -> io::Result<TcpStream> {
     TcpStream::connect(to).map_err(|error| {
         if error.kind() == ErrorKind::AddrNotAvailable && !addresses::has_source_address(to) {
             return io::Error::other(format!(
@@ -382,22 +382,24 @@ fn connect_from_any(to: SocketAddr) -> io::Result<TcpStream> {
     })
 }
 
-fn connect_from(from: SourceAddress, to: SocketAddr) -> Result<TcpStream, ConnectError> {
-    let ip = from.address.ip();
-    let error = match outgoing::connect_from(from, to) {
+fn connect_specially(options: ConnectOptions, to: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let error = match connect_with(options, to) {
         Ok(socket) => return Ok(TcpStream::from_std(socket)),
         Err(error) => error,
     };
-    Err(match error {
-        ConnectFromError::NotOurs => ConnectError::Local(Shortage::Source(ip)),
-        ConnectFromError::NotPermitted => ConnectError::Local(Shortage::Transparency),
-        ConnectFromError::NoPort => ConnectError::Local(Shortage::Ports),
+    let source = options.source.map(|source| source.address.ip());
+    Err(match (error, source) {
+        (ConnectFromError::NotOurs, Some(ip)) => ConnectError::Local(Shortage::Source(ip)),
+        (ConnectFromError::NotPermitted, _) => ConnectError::Local(Shortage::Transparency),
         // EINVAL: from a loopback address to another machine.
-        ConnectFromError::System(error) if error.kind() == ErrorKind::InvalidInput => {
+        (ConnectFromError::System(error), Some(ip)) if error.kind() == ErrorKind::InvalidInput => {
             let why = format!("it cannot be reached from {ip}");
             ConnectError::Host(Failure::Other(why))
         }
-        ConnectFromError::System(error) => classify_connect_error(&error),
+        (ConnectFromError::System(error), _) => classify_connect_error(&error),
+        (ConnectFromError::NotOurs | ConnectFromError::NoPort, _) => {
+            ConnectError::Local(Shortage::Ports)
+        }
     })
 }
 
@@ -453,7 +455,7 @@ mod tests {
         let address = dead.local_addr().unwrap();
         drop(dead);
         for _ in 0..100 {
-            if let Err(error) = connect(None, address) {
+            if let Err(error) = connect(ConnectOptions::default(), address) {
                 let refused = matches!(error, ConnectError::Host(Failure::Refused));
                 assert!(refused, "{error:?}");
             }

@@ -75,3 +75,30 @@ fn with_no_address_that_is_there_clients_wait_and_no_host_is_blamed() {
     txlb.wait_for("203.0.113.9 is not an address of this machine");
     assert_eq!(txlb.count(" is down"), 0);
 }
+
+#[test]
+fn clients_and_hosts_are_reached_by_tcp_where_there_is_no_mptcp() {
+    let host = Host::new("a");
+    let config = with_source("", "", &[host.address()]);
+    let config = config.replace("<listen", "<listen mptcp=\"true\"");
+    let config = config.replace("source=\"\"", "mptcp=\"true\"");
+    let txlb = Controlled::start(&config);
+    assert_eq!(who(txlb.txlb.address()), "a");
+    txlb.tell(&["setGroup", "service=web", "group=main", "mptcp=false"]);
+    assert_eq!(who(txlb.txlb.address()), "a");
+}
+
+#[test]
+fn clients_come_over_the_interface_of_a_listener_alone() {
+    let host = Host::new("a");
+    let config = web("", "roundr", &[host.address()]);
+    let txlb = Controlled::start(&config.replace("<listen", "<listen interface=\"lo\""));
+    assert_eq!(who(txlb.txlb.address()), "a");
+    let change = |attribute: &str| {
+        txlb.ctl(&["setListen", "service=web", "ip=127.0.0.1:0", attribute])
+    };
+    let refused = change("interface=nowhere0");
+    assert!(refused.stderr.contains("no interface nowhere0 is there"), "{refused:?}");
+    assert_eq!(change("interface=").status, Some(0));
+    assert_eq!(who(txlb.txlb.address()), "a");
+}

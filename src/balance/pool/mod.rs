@@ -48,8 +48,9 @@ pub struct HostPool {
     served: u64,
     /// Early ends in a row that make a host failed; 0: any number.
     fail_after: u32,
-    /// Where connections to hosts come from; `None` is the system's choice.
+    /// Where connections to hosts come from; `None` without anything special.
     source: Option<Arc<config::Source>>,
+    mptcp: bool,
     /// Whether the address of a host is a listener of this process.
     has_circular: bool,
     /// Hosts out of service whose last session has ended, until they are taken.
@@ -110,6 +111,7 @@ impl HostPool {
             served: 0,
             fail_after: 0,
             source: None,
+            mptcp: false,
             has_circular: false,
             emptied: Vec::new(),
         };
@@ -149,7 +151,7 @@ impl HostPool {
         });
         self.hosts.configure(group, renamed, self.shards, now_ms);
         self.configure_checks(&group.checks, now_ms);
-        self.configure_source(&group.source);
+        self.configure_source(group);
         self.scheduler.rebuild(&self.hosts);
     }
 

@@ -1,16 +1,19 @@
-//! Whose turn it is among the source addresses of a group.
+//! How a group's hosts are connected to: whose turn it is among the source addresses, and whether
+//! by MPTCP.
 
 use std::sync::Arc;
 
 use super::HostPool;
 use crate::balance::HostId;
-use crate::config::Source;
+use crate::config::{Group, Source};
 
-/// The source of a connection to a host.
+/// How the next connection to a host is made.
 #[derive(Debug, Clone)]
 pub struct SourceTurn {
-    /// What is configured; never [`Source::Any`].
+    /// What is configured.
     pub source: Arc<Source>,
+    /// Whether the connection is one of MPTCP.
+    pub mptcp: bool,
     /// The number of the connection to this host, so that its connections come from each address
     /// in turn.
     pub number: u32,
@@ -24,22 +27,27 @@ impl SourceTurn {
 }
 
 impl HostPool {
-    pub(super) fn configure_source(&mut self, source: &Source) {
-        if *source == Source::Any {
+    pub(super) fn configure_source(&mut self, group: &Group) {
+        self.mptcp = group.mptcp;
+        if group.source == Source::Any && !group.mptcp {
             self.source = None;
-        } else if self.source.as_deref() != Some(source) {
-            self.source = Some(Arc::new(source.clone()));
+        } else if self.source.as_deref() != Some(&group.source) {
+            self.source = Some(Arc::new(group.source.clone()));
         }
     }
 
-    /// The source of the next connection to a host, if the group has one configured.
+    /// How the next connection to a host is made; `None` where nothing is configured.
     // By host: two hosts and two sources would make pairs if each pick were one turn.
     pub fn next_source(&mut self, id: HostId) -> Option<SourceTurn> {
         let source = Arc::clone(self.source.as_ref()?);
         let turns = &mut self.hosts.get_mut(id)?.source_turns;
         let number = *turns;
         *turns = turns.wrapping_add(1);
-        Some(SourceTurn { source, number })
+        Some(SourceTurn {
+            source,
+            mptcp: self.mptcp,
+            number,
+        })
     }
 }
 
@@ -62,6 +70,10 @@ mod tests {
             turn.number
         };
         assert_eq!([next(a), next(b), next(a), next(b)], [0, 0, 1, 1]);
+        let mut by_mptcp = group("roundr", "a b");
+        by_mptcp.mptcp = true;
+        fixture.pool.configure(&by_mptcp, 0);
+        assert!(fixture.pool.next_source(a).unwrap().mptcp);
         fixture.pool.configure(&group("roundr", "a b"), 0);
         assert!(fixture.pool.next_source(a).is_none());
     }

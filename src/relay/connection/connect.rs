@@ -29,7 +29,8 @@ impl<T: Transport> Connection<T> {
         let (to, now_ms) = (picked.address, context.now_ms);
         let token = encode_token(context.slot, self.generation, Side::Host);
         let (mut retry_ms, mut was_tried, mut searches) = (u64::MAX, false, 0);
-        for from in sources(source, Some(self.client_address), to) {
+        for options in sources(source, Some(self.client_address), to) {
+            let from = options.source;
             if searches == MOST_SEARCHES {
                 retry_ms = retry_ms.min(now_ms + TICK_MS);
                 break;
@@ -41,7 +42,9 @@ impl<T: Transport> Connection<T> {
             // Before connect(2): on loopback the host may accept and ask before it returns.
             // Test: a_host_may_ask_as_soon_as_it_has_accepted.
             let pending = context.client_table.map(ClientTable::begin_connect);
-            match self.transport.connect(picked, from, context.registry, token) {
+            match self
+                .transport
+                .connect(picked, options, context.registry, token) {
                 Ok(()) => {
                     if let Some(pending) = pending
                         && let Some(local) = self.transport.local_address()

@@ -105,7 +105,7 @@ pub(crate) struct Probe<K> {
     pub(crate) group: usize,
     pub(crate) priority: ProbePriority,
     pub(crate) address: SocketAddr,
-    /// The source of the connection, if the group has one.
+    /// How the connection is made, if anything is configured.
     pub(crate) source: Option<SourceTurn>,
     /// How long it may take, from its start.
     pub(crate) timeout_ms: u64,
@@ -328,14 +328,14 @@ impl<K> Prober<K> {
     /// Connects from the first source address that has a free port.
     fn connect(&mut self, probe: &Probe<K>) -> Result<TcpStream, ConnectError> {
         let mut none_left = ConnectError::Local(Shortage::Ports);
-        for from in sources(probe.source.as_ref(), None, probe.address) {
-            match connect(from, probe.address) {
+        for options in sources(probe.source.as_ref(), None, probe.address) {
+            match connect(options, probe.address) {
                 Err(ConnectError::Local(shortage)) if shortage.is_of_address() => {
                     self.log_missing_source(shortage);
                     none_left = ConnectError::Local(shortage);
                 }
                 result => {
-                    if let (Ok(_), Some(from)) = (&result, from) {
+                    if let (Ok(_), Some(from)) = (&result, options.source) {
                         self.missing_sources.remove(&from.address.ip());
                     }
                     return result;

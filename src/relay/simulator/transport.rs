@@ -22,7 +22,7 @@ use super::listener::SimulatedListener;
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
 use crate::balance::{Failure, HostId, Picked, Random};
-use crate::os::outgoing::SourceAddress;
+use crate::os::outgoing::{ConnectOptions, SourceAddress};
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 use crate::sync::{Counted, Counter};
 
@@ -335,10 +335,11 @@ impl Transport for SimulatedTransport {
     fn connect(
         &mut self,
         to: &Picked,
-        from: Option<SourceAddress>,
+        options: ConnectOptions,
         network: &Rc<Network>,
         token: usize,
     ) -> Result<(), ConnectError> {
+        let from = options.source;
         self.call(format_args!("connects to {} from {from:?}", to.host.name));
         self.tokens[1] = token;
         assert!(self.host.is_none(), "leaves a connection open");
