@@ -387,9 +387,7 @@ impl Error {
                 control::Error::System(_)
                 | control::Error::Worker(_)
                 | control::Error::ClientAddresses,
-            ) => {
-                ErrorKind::System
-            }
+            ) => ErrorKind::System,
             Cause::Start(_) => ErrorKind::Listen,
             Cause::AdminInterface(_) => ErrorKind::AdminInterface,
             Cause::System(_) => ErrorKind::System,

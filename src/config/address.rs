@@ -73,6 +73,17 @@ impl ListenAddress {
             && other.port <= self.last_port
     }
 
+    /// Writes what stands before the ports.
+    fn write_host(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            ListenHost::Any => f.write_str("*"),
+            ListenHost::Ip(IpAddr::V4(ip)) => ip.fmt(f),
+            ListenHost::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            ListenHost::Zoned { ip, zone } => write!(f, "[{ip}{zone}]"),
+            ListenHost::Name(name) => f.write_str(name),
+        }
+    }
+
     /// Writes the ports.
     fn write_ports(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.is_range() {
@@ -137,7 +148,10 @@ impl fmt::Display for AddressError {
                 write!(f, "the port must be a number from {least} to 65535")
             }
             AddressError::RangeBackwards(first, last) => {
-                write!(f, "the lower port of a range comes first: write {first}-{last}")
+                write!(
+                    f,
+                    "the lower port of a range comes first: write {first}-{last}"
+                )
             }
             AddressError::HostMissing(port) => {
                 write!(f, "the host is missing: write HOST:{}", Shown(port))
@@ -260,13 +274,7 @@ impl FromStr for ListenAddress {
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            ListenHost::Any => f.write_str("*"),
-            ListenHost::Ip(IpAddr::V4(ip)) => ip.fmt(f),
-            ListenHost::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
-            ListenHost::Zoned { ip, zone } => write!(f, "[{ip}{zone}]"),
-            ListenHost::Name(name) => f.write_str(name),
-        }?;
+        self.write_host(f)?;
         self.write_ports(f)
     }
 }
@@ -283,7 +291,10 @@ fn split(text: &str) -> Result<(&str, &str), AddressError> {
     if text.is_empty() {
         return Err(AddressError::Empty);
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+    if text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-')
+    {
         return Ok(("", text));
     }
     let port_missing = || AddressError::PortMissing(text.to_owned());
@@ -440,10 +451,7 @@ mod tests {
             assert_eq!(printed.parse::<ListenAddress>().unwrap(), address, "{text}");
         }
         let any: ListenAddress = "80".parse().unwrap();
-        assert_eq!(
-            any,
-            ListenAddress::new(ListenHost::Any, 80)
-        );
+        assert_eq!(any, ListenAddress::new(ListenHost::Any, 80));
     }
 
     #[test]
@@ -468,7 +476,10 @@ mod tests {
             ("", "the address is empty: write HOST:PORT"),
             ("lorien:", "the port is missing: write lorien:PORT"),
             ("*", "the host is missing: write HOST:PORT"),
-            ("10.0.1", "10.0.1 is not an IPv4 address: four numbers from 0 to 255"),
+            (
+                "10.0.1",
+                "10.0.1 is not an IPv4 address: four numbers from 0 to 255",
+            ),
             (
                 "[::g]",
                 "[::g] is not an IPv6 address: write one such as [::1]:PORT",

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::error::Error;
 use super::inheritance::Inheritance;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
-use crate::config::{Config, ListenAddress, ListenHost, Service};
+use crate::config::{Config, ListenAddress, ListenHost, Listener, Service};
 use crate::os::listen::{BindAddress, ListenOptions, bind_all};
 use crate::relay::ListenKey;
 
@@ -266,7 +266,9 @@ pub fn places_of_resolved(
             };
             let at = |scope| {
                 let at_port = move |port| SocketAddrV6::new(*ip, port, 0, scope);
-                listen.ports().map(move |port| BindAddress::At(at_port(port).into()))
+                listen
+                    .ports()
+                    .map(move |port| BindAddress::At(at_port(port).into()))
             };
             Ok(numbers.iter().filter_map(number).flat_map(at).collect())
         }
@@ -306,7 +308,8 @@ impl Listeners {
             let with_port = ours.entry(key.place.port()).or_default();
             let overlaps_own = with_port.iter().any(|own| own.overlaps(key.place));
             let given = self.inheritance.sockets(key.place, workers);
-            match given.unwrap_or_else(|| bind_all(key.place, &key.options, workers, overlaps_own)) {
+            match given.unwrap_or_else(|| bind_all(key.place, &key.options, workers, overlaps_own))
+            {
                 Ok(sockets) => {
                     let address = sockets[0].local_addr();
                     let address = address.map_err(|error| refused(key, error))?;

@@ -249,10 +249,9 @@ impl RecoveryLoop {
             (job, address, source)
         };
         let jobs = hosts.into_iter().map(job);
-        let is_new =
-            |(job, address, _): &(ProbeJob, SocketAddr, Option<SourceTurn>)| {
-                !self.under_way.contains(&probe_id(job, *address))
-            };
+        let is_new = |(job, address, _): &(ProbeJob, SocketAddr, Option<SourceTurn>)| {
+            !self.under_way.contains(&probe_id(job, *address))
+        };
         jobs.filter(is_new).map(|(job, address, source)| Probe {
             source,
             group: group_address(&job.group),

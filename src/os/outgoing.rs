@@ -252,10 +252,7 @@ mod tests {
         );
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = connect(&taken.local_addr().unwrap().to_string());
-        assert!(
-            matches!(taken, Err(ConnectFromError::NoPort)),
-            "{taken:?}"
-        );
+        assert!(matches!(taken, Err(ConnectFromError::NoPort)), "{taken:?}");
     }
 
     #[test]

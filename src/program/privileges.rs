@@ -273,10 +273,7 @@ mod capabilities {
         Ok(())
     }
 
-    pub(super) fn verify(
-        _identity: &Identity,
-        _uses_client_addresses: bool,
-    ) -> io::Result<()> {
+    pub(super) fn verify(_identity: &Identity, _uses_client_addresses: bool) -> io::Result<()> {
         Ok(())
     }
 }

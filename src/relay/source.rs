@@ -25,7 +25,10 @@ fn addresses(
 ) -> impl Iterator<Item = Option<SourceAddress>> {
     let source = turn.map_or(&Source::Any, SourceTurn::source);
     let (count, number) = match source {
-        Source::Addresses(_) => (of_family(source, host).count(), turn.map_or(0, |it| it.number)),
+        Source::Addresses(_) => (
+            of_family(source, host).count(),
+            turn.map_or(0, |it| it.number),
+        ),
         // The client's own port, then any port of its address.
         Source::Client if client.is_some_and(|it| is_same_family(it, host)) => (2, 0),
         Source::Any | Source::Client => (0, 0),
@@ -55,7 +58,9 @@ fn of_family(source: &Source, host: SocketAddr) -> impl Iterator<Item = SourceAd
         Source::Addresses(addresses) => addresses.as_slice(),
         Source::Any | Source::Client => &[],
     };
-    let same = addresses.iter().filter(move |ip| ip.is_ipv4() == host.is_ipv4());
+    let same = addresses
+        .iter()
+        .filter(move |ip| ip.is_ipv4() == host.is_ipv4());
     same.map(|ip| SourceAddress::of_this_machine(*ip))
 }
 

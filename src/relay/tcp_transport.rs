@@ -349,10 +349,7 @@ fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 ///
 /// # Errors
 /// Whose fault it is. A socket that connected to itself was refused, since no host listens there.
-pub(crate) fn connect(
-    options: ConnectOptions,
-    to: SocketAddr,
-) -> Result<TcpStream, ConnectError> {
+pub(crate) fn connect(options: ConnectOptions, to: SocketAddr) -> Result<TcpStream, ConnectError> {
     let socket = match options == ConnectOptions::default() {
         true => connect_plainly(to).map_err(|error| classify_connect_error(&error))?,
         false => connect_specially(options, to)?,

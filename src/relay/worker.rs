@@ -136,7 +136,9 @@ mod tests {
     /// A listener at a free port, its key and its address.
     fn listener() -> (ListenKey, StdListener, SocketAddr) {
         let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
-        let listener = bind_all(place, &ListenOptions::default(), 1, false).unwrap().remove(0);
+        let listener = bind_all(place, &ListenOptions::default(), 1, false)
+            .unwrap()
+            .remove(0);
         let address = listener.local_addr().unwrap();
         let key = ListenKey::at(place);
         (key, listener, address)

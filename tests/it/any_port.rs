@@ -67,7 +67,8 @@ fn a_host_without_a_port_is_checked_at_that_of_the_first_listener() {
     let mut txlb = Controlled::start(&config(&[at_one, at_two], MACHINE, task));
     // Nobody listens at the first port: what fails there has failed.
     drop(crate::support::client::fate(at_one));
-    txlb.txlb.wait_for("host web:main/a is down: connection refused");
+    txlb.txlb
+        .wait_for("host web:main/a is down: connection refused");
     let host = Host::on(Listener::from(TcpListener::bind(there).unwrap()), "one");
     txlb.txlb.wait_for("host web:main/a is up");
     until("the host is back", || who(at_one) == "one");
@@ -121,8 +122,16 @@ fn a_range_of_ports_is_one_listener_that_leads_to_as_many_ports_of_a_host() {
     assert!(std::net::TcpStream::connect(at(first + 2)).is_err());
     assert_eq!(session.close(), first.to_string());
     let back = format!("to={range}");
-    txlb.tell(&["switchPort", "service=web", &to.replace("to=", "from="), &back]);
+    txlb.tell(&[
+        "switchPort",
+        "service=web",
+        &to.replace("to=", "from="),
+        &back,
+    ]);
     assert_eq!(who(at(first + 2)), (first + 2).to_string());
     let shown = txlb.tell(&["config"]);
-    assert!(shown.contains(&format!("<listen ip=\"{range}\"")), "{shown}");
+    assert!(
+        shown.contains(&format!("<listen ip=\"{range}\"")),
+        "{shown}"
+    );
 }

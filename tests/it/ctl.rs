@@ -385,7 +385,9 @@ fn a_difference_fed_to_it_makes_the_new_of_the_old_and_costs_no_client_anything(
         socket,
         place,
     };
-    let shared = read(old.as_bytes()).unwrap().config.services[0].listens[0].address.to_string();
+    let shared = read(old.as_bytes()).unwrap().config.services[0].listens[0]
+        .address
+        .to_string();
     let traffic = Traffic::start(shared.parse().unwrap(), 8);
     let expected = |text: &str| read(text.as_bytes()).unwrap().config;
     for _ in 0..5 {

@@ -135,7 +135,10 @@ fn the_right_to_addresses_of_clients_is_kept_if_the_file_asks_for_it_at_the_star
     let daemon = start(&folder, &USER);
     assert_eq!(everywhere(&daemon, "CapPrm"), format!("{LOW_PORTS:016x}"));
     let refused = daemon.ask(&asks).unwrap_err();
-    assert!(refused.contains("takes the capability CAP_NET_RAW"), "{refused}");
+    assert!(
+        refused.contains("takes the capability CAP_NET_RAW"),
+        "{refused}"
+    );
     daemon.stop();
     let config = fs::read_to_string(folder.file("config.xml")).unwrap();
     let with_source = config.replace("enable=\"true\"", "source=\"client\" enable=\"true\"");
@@ -145,7 +148,9 @@ fn the_right_to_addresses_of_clients_is_kept_if_the_file_asks_for_it_at_the_star
     let kept = format!("{LOW_PORTS_AND_CLIENTS:016x}");
     assert_eq!(everywhere(&daemon, "CapPrm"), kept);
     assert_eq!(everywhere(&daemon, "CapEff"), kept);
-    daemon.ask(&["setGroup", "service=web", "group=main", "source="]).unwrap();
+    daemon
+        .ask(&["setGroup", "service=web", "group=main", "source="])
+        .unwrap();
     daemon.ask(&asks).unwrap();
     daemon.stop();
 }

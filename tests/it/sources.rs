@@ -94,10 +94,12 @@ fn clients_come_over_the_interface_of_a_listener_alone() {
     let config = web("", "roundr", &[host.address()]);
     let txlb = Controlled::start(&config.replace("<listen", "<listen interface=\"lo\""));
     assert_eq!(who(txlb.txlb.address()), "a");
-    let change = |attribute: &str| {
-        txlb.ctl(&["setListen", "service=web", "ip=127.0.0.1:0", attribute])
-    };
+    let change =
+        |attribute: &str| txlb.ctl(&["setListen", "service=web", "ip=127.0.0.1:0", attribute]);
     let refused = change("interface=nowhere0");
-    assert!(refused.stderr.contains("no interface nowhere0 is there"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("no interface nowhere0 is there"),
+        "{refused:?}"
+    );
     assert_eq!(change("interface=").status, Some(0));
 }

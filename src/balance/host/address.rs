@@ -75,7 +75,11 @@ impl Member {
     }
 
     /// Its name could not be resolved. It keeps its address; without one it has failed.
-    pub(in crate::balance) fn resolution_failed(&mut self, reason: &str, now_ms: u64) -> Option<HealthChange> {
+    pub(in crate::balance) fn resolution_failed(
+        &mut self,
+        reason: &str,
+        now_ms: u64,
+    ) -> Option<HealthChange> {
         match self.address {
             Some(_) => None,
             None => self.connect_failed(Failure::Unresolved(reason.to_owned()), now_ms),

@@ -75,7 +75,11 @@ mod tests {
             ("*:1-65", 1),
             ("[::1]:1-65", 3),
         ] {
-            assert_eq!(add(&mut places, taken, 99), Err(Refused::Taken(by)), "{taken}");
+            assert_eq!(
+                add(&mut places, taken, 99),
+                Err(Refused::Taken(by)),
+                "{taken}"
+            );
         }
         assert_eq!(add(&mut places, "*:21-29", 99), Ok(()));
     }

@@ -98,7 +98,11 @@ fn a_command_line_is_a_configuration() {
         panic!()
     };
     let service = &config.services[0];
-    let listens: Vec<_> = service.listens.iter().map(|it| it.address.to_string()).collect();
+    let listens: Vec<_> = service
+        .listens
+        .iter()
+        .map(|it| it.address.to_string())
+        .collect();
     assert_eq!(listens, ["127.0.0.1:8080", "*:8081"]);
     let group = service.enabled_group().unwrap();
     assert_eq!(group.scheduler.to_string(), "maglev,sticky");

@@ -44,7 +44,8 @@ impl<T: Transport> Connection<T> {
             let pending = context.client_table.map(ClientTable::begin_connect);
             match self
                 .transport
-                .connect(picked, options, context.registry, token) {
+                .connect(picked, options, context.registry, token)
+            {
                 Ok(()) => {
                     if let Some(pending) = pending
                         && let Some(local) = self.transport.local_address()
@@ -76,7 +77,9 @@ impl<T: Transport> Connection<T> {
             return true;
         };
         let asked = self.transport.asked_address();
-        picked.address.set_port(asked.map_or(0, |asked| asked.port()));
+        picked
+            .address
+            .set_port(asked.map_or(0, |asked| asked.port()));
         picked.address.port() != 0
     }
 

@@ -305,7 +305,9 @@ mod tests {
 
     fn listener() -> Listener<TcpTransport> {
         let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
-        let socket = bind_all(place, &ListenOptions::default(), 1, false).unwrap().remove(0);
+        let socket = bind_all(place, &ListenOptions::default(), 1, false)
+            .unwrap()
+            .remove(0);
         let key = ListenKey::at(place);
         let service = Service::example("127.0.0.1:1".parse().unwrap());
         Listener::new(key, mio::net::TcpListener::from_std(socket), service)

@@ -224,12 +224,7 @@ impl SimulatedTransport {
     }
 
     /// Checks that it was given a host that may be picked; a backup only if no other was left.
-    fn check_pick(
-        &self,
-        farm: &HostFarm,
-        to: &Picked,
-        was_tried: impl Fn(HostId) -> bool,
-    ) {
+    fn check_pick(&self, farm: &HostFarm, to: &Picked, was_tried: impl Fn(HostId) -> bool) {
         assert!(
             farm.eligible().iter().any(|it| is_place_of(*it, to)),
             "picked one that is not to be picked: {to:?}"
@@ -285,16 +280,18 @@ impl SimulatedTransport {
 
     /// Whether the last connect was to the same host, and found no port.
     pub(super) fn goes_on_with(&self, to: &Picked) -> bool {
-        self.outcomes.last().is_some_and(|Outcome { picked, end, .. }| {
-            let same = (picked.id, picked.address) == (to.id, to.address);
-            same && matches!(end, AttemptEnd::NoPort)
-        })
+        self.outcomes
+            .last()
+            .is_some_and(|Outcome { picked, end, .. }| {
+                let same = (picked.id, picked.address) == (to.id, to.address);
+                same && matches!(end, AttemptEnd::NoPort)
+            })
     }
 
     /// The sources that were tried in vain for a host in this run.
     fn tried_in_vain(&self, to: &Picked) -> impl Iterator<Item = &Outcome> {
         let last = self.outcomes.iter().rev();
-        last.take_while(|it| it.picked.id == to.id && matches!(it.end, AttemptEnd::NoPort))
+        last.take_while(move |it| it.picked.id == to.id && matches!(it.end, AttemptEnd::NoPort))
     }
 
     /// Checks that a connect comes from where it must, and from nowhere twice.
@@ -305,7 +302,9 @@ impl SimulatedTransport {
                 let is_theirs = from.address.is_ipv4() == to.address.is_ipv4();
                 is_theirs && !from.is_transparent && addresses.contains(&from.address.ip())
             }
-            (Source::Client, Some(from)) => from.is_transparent && from.address.ip() == self.address,
+            (Source::Client, Some(from)) => {
+                from.is_transparent && from.address.ip() == self.address
+            }
             (Source::Addresses(_) | Source::Client, None) => false,
         };
         assert!(is_one, "connects from {from:?}");
@@ -321,10 +320,15 @@ impl SimulatedTransport {
             return;
         };
         let all = addresses.iter().filter(|ip| ip.is_ipv4()).count();
-        let eligible = farm.eligible();
-        for (_, address) in eligible.iter().filter(|(id, _)| self.no_port.contains(id)) {
-            let known = port_gates.count(self.with_asked_port(*address));
-            assert!(known >= all.min(MOST_TRIED), "a source was left for {address}");
+        let had_no_port = self.outcomes.iter().filter(|it| {
+            matches!(it.end, AttemptEnd::NoPort) && self.no_port.contains(&it.picked.id)
+        });
+        for Outcome { picked, .. } in had_no_port {
+            let known = port_gates.count(picked.address);
+            assert!(
+                known >= all.min(MOST_TRIED),
+                "a source was left: {picked:?}"
+            );
         }
     }
 

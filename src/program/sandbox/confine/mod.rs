@@ -21,11 +21,7 @@ const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
 
 /// Confines this thread and later ones for good. `owner` has the users and groups to which
 /// files may be given. `uses_client_addresses`: connections come from addresses of clients.
-pub(super) fn confine(
-    allowed: ReachablePaths,
-    owner: Option<Owner>,
-    uses_client_addresses: bool,
-) {
+pub(super) fn confine(allowed: ReachablePaths, owner: Option<Owner>, uses_client_addresses: bool) {
     if let Err(error) = drop_capabilities(uses_client_addresses) {
         log::warn!("the sandbox does not drop capabilities: {error}");
     }
