@@ -1,7 +1,5 @@
 //! `<listen>`: where a service listens, and whether a PROXY protocol header is expected there.
 
-use std::net::IpAddr;
-
 use super::address::is_interface;
 use super::error::Error;
 use super::value::Value;
@@ -37,10 +35,10 @@ impl Listener {
         }
     }
 
-    /// Whether a connection from this address must begin with a PROXY protocol header.
-    pub fn expects_header_from(&self, address: IpAddr) -> bool {
-        let mut networks = self.proxy_from.iter();
-        self.proxy && (self.proxy_from.is_empty() || networks.any(|it| it.contains(address)))
+    /// Whose connections must begin with a PROXY protocol header: those of these networks, or
+    /// everybody's if there are none. `None` is nobody's.
+    pub(crate) fn expects_header_from(&self) -> Option<&[Network]> {
+        self.proxy.then_some(&self.proxy_from)
     }
 }
 
@@ -113,6 +111,15 @@ impl Value<'_> {
         }
     }
 
+    /// The address of an admin interface, which has one port.
+    pub(super) fn address_of_one_port(&self) -> Result<ListenAddress, Error> {
+        let address: ListenAddress = self.address()?;
+        match address.is_range() {
+            true => Err(self.bad_value("an address with one port")),
+            false => Ok(address),
+        }
+    }
+
     /// The name of an interface.
     pub(super) fn interface(&self) -> Result<String, Error> {
         match is_interface(self.text) {
@@ -140,22 +147,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_header_is_expected_of_those_that_are_named_or_of_everybody() {
-        let mut listener = Listener::at("*:80".parse().unwrap());
-        let expects = |listener: &Listener, address: &str| {
-            listener.expects_header_from(address.parse().unwrap())
+    fn networks_are_said_in_one_spelling() {
+        let networks = |text: &str| {
+            let networks = Value::detached("proxyFrom", text).networks();
+            networks.map(|networks| networks_text(&networks))
         };
-        assert!(!expects(&listener, "10.0.0.1"));
-        listener.proxy = true;
-        assert!(expects(&listener, "10.0.0.1") && expects(&listener, "2001:db8::1"));
-        listener.proxy_from = vec!["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
-        for address in ["10.0.0.1", "::ffff:10.0.0.1", "::1"] {
-            assert!(expects(&listener, address), "{address}");
+        for (text, expected) in [
+            ("", ""),
+            ("10.1.2.3/8, ::1", "10.0.0.0/8 ::1"),
+            (" 192.0.2.7\t2001:db8::/32,,", "192.0.2.7 2001:db8::/32"),
+        ] {
+            assert_eq!(networks(text).as_deref(), Ok(expected), "{text}");
         }
-        for address in ["11.0.0.1", "2001:db8::1"] {
-            assert!(!expects(&listener, address), "{address}");
+        let many = "10.0.0.1 ".repeat(Listener::MOST_NETWORKS);
+        assert!(networks(&many).is_ok());
+        for text in ["10.0.0.0/33", "all", "10.0.0.1;10.0.0.2", &(many + "::1")] {
+            assert!(networks(text).is_err(), "{text}");
         }
-        listener.proxy = false;
-        assert!(!expects(&listener, "10.0.0.1"));
     }
 }

@@ -25,6 +25,14 @@ impl Route {
     /// Names, and protocols, of one route at most.
     pub const MOST_NAMES: usize = 1024;
 
+    /// The route in words for people: `sni a.test *.b.test, alpn h2: group main`.
+    pub(crate) fn words(&self) -> String {
+        let sni = (!self.sni.is_empty()).then(|| format!("sni {}", self.sni.join(" ")));
+        let alpn = (!self.alpn.is_empty()).then(|| format!("alpn {}", self.alpn.join(" ")));
+        let clients: Vec<_> = sni.into_iter().chain(alpn).collect();
+        format!("{}: group {}", clients.join(", "), self.group)
+    }
+
     /// Whether it says which clients it is for.
     pub(super) fn is_for_some(&self) -> bool {
         !self.sni.is_empty() || !self.alpn.is_empty()

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::check::Misspelt;
+use super::error::Error;
+use super::value::Value;
 
 /// Where a group's connections to its hosts come from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -28,7 +30,7 @@ impl Source {
     const CLIENT: &str = "client";
 
     /// What the attribute takes, for errors.
-    pub(super) const EXPECTED: &str =
+    const EXPECTED: &str =
         "client, or at most 64 IP addresses, each once, with blanks between them";
 }
 
@@ -73,6 +75,15 @@ impl fmt::Display for Source {
                 Ok(())
             }
         }
+    }
+}
+
+impl Value<'_> {
+    /// Where connections to hosts come from.
+    pub(super) fn source(&self) -> Result<Source, Error> {
+        self.text
+            .parse()
+            .map_err(|_| self.bad_value(Source::EXPECTED))
     }
 }
 

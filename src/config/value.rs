@@ -14,7 +14,7 @@ use super::redact::Quoted;
 use super::verb::{ListenChoice, View};
 use super::{
     Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
-    Network, Scheduler, Service, Source, Web, WhenFailed,
+    Network, Scheduler, Service, Web, WhenFailed,
 };
 
 /// Kind of a value.
@@ -313,15 +313,6 @@ impl Value<'_> {
         })
     }
 
-    /// The address of an admin interface, which has one port.
-    pub(super) fn address_of_one_port(&self) -> Result<ListenAddress, Error> {
-        let address: ListenAddress = self.address()?;
-        match address.is_range() {
-            true => Err(self.bad_value("an address with one port")),
-            false => Ok(address),
-        }
-    }
-
     /// The name of something.
     pub(super) fn name(&self) -> Result<String, Error> {
         match is_name(self.text) {
@@ -379,13 +370,6 @@ impl Value<'_> {
             .into_iter()
             .find(|it| it.as_str() == self.text)
             .ok_or_else(|| self.bad_value("keep or end"))
-    }
-
-    /// Where connections to hosts come from.
-    pub(super) fn source(&self) -> Result<Source, Error> {
-        self.text
-            .parse()
-            .map_err(|_| self.bad_value(Source::EXPECTED))
     }
 
     /// How many a second.

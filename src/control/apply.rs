@@ -127,10 +127,10 @@ impl DataPlane {
         // Commit. From here on nothing can refuse the change.
         self.resolve_new_names(&names);
         self.commit(next, wanted, addresses);
-        // Publish. Enabled groups are configured before workers use the new plan, the others after:
-        // one change may drain all hosts of one group and enable another. Test:
+        // Publish. Groups that get sessions are configured before workers use the new plan, the others
+        // after: one change may drain all hosts of one group and enable another. Test:
         // another_group_is_enabled_and_sessions_on_the_old_one_live_on.
-        self.configure_enabled_groups(renames, &names);
+        self.configure_serving_groups(renames, &names);
         self.publish_plan();
         self.configure_other_groups(renames, &names);
         self.running.set_check_ports(&self.config, |service| {
@@ -251,7 +251,7 @@ impl DataPlane {
         self.limit_sessions();
     }
 
-    fn configure_enabled_groups(&self, renames: &Renames, names: &BTreeSet<String>) {
+    fn configure_serving_groups(&self, renames: &Renames, names: &BTreeSet<String>) {
         self.configure_groups(true, renames, names);
     }
 
@@ -259,11 +259,11 @@ impl DataPlane {
         self.configure_groups(false, renames, names);
     }
 
-    /// Configures the host pools of the groups that are `enabled`, or of the others. Passes on to
+    /// Configures the host pools of the groups that get new sessions, or of the others. Passes on to
     /// all groups what `names` resolve to, now and later.
-    fn configure_groups(&self, enabled: bool, renames: &Renames, names: &BTreeSet<String>) {
+    fn configure_groups(&self, serving: bool, renames: &Renames, names: &BTreeSet<String>) {
         let known = self.resolver.resolutions();
-        for (running, group) in self.running.with_config(&self.config, enabled) {
+        for (running, group) in self.running.with_config(&self.config, serving) {
             let renamed = renames.of(&running.service, &running.name);
             self.resolutions
                 .change_group(running, &known, |pool, now_ms| {
@@ -311,11 +311,16 @@ impl DataPlane {
     fn own_services(&self) -> Vec<LocalService> {
         let places = self.listeners.places(&self.wanted);
         let services = self.config.services.iter();
-        let own = services.filter_map(|service| {
-            Some(LocalService {
+        let own = services.map(|service| {
+            let serving = service.serving_groups();
+            let mut groups: Vec<_> = serving.into_iter().collect();
+            // Which of several hops closes a loop must not depend on a hash.
+            groups.sort_unstable_by_key(|name| (*name != service.enabled, *name));
+            let running = |name| self.running.group(&service.name, name).cloned();
+            LocalService {
                 places: places.get(&service.name).cloned().unwrap_or_default(),
-                group: Arc::clone(self.running.group(&service.name, &service.enabled)?),
-            })
+                groups: groups.into_iter().filter_map(running).collect(),
+            }
         });
         own.collect()
     }

@@ -291,6 +291,7 @@ impl ServiceEnding {
         });
         next.drain_ms = drain_ms;
         next.rate.rate = service.end_rate;
+        let serving = service.serving_groups();
         let mut known: HashMap<usize, EndingGroup> = HashMap::new();
         for group in &service.groups {
             let Some(running) = data_plane.group(&service.name, &group.name) else {
@@ -302,7 +303,7 @@ impl ServiceEnding {
             let ending = EndingGroup {
                 group: Arc::clone(running),
                 when_failed: group.when_failed,
-                out_since_ms: (service.enabled != group.name).then_some(since_ms),
+                out_since_ms: (!serving.contains(group.name.as_str())).then_some(since_ms),
                 is_removed: false,
             };
             known.insert(place, ending);

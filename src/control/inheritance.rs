@@ -26,6 +26,7 @@ impl Inheritance {
             if config.services.iter().any(|service| service.name == *name) {
                 let listener = WantedListener {
                     service: name.clone(),
+                    proxy_from: None,
                     name: None,
                 };
                 if listener_at(wanted, *address).is_none() {

@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::Error;
 use super::inheritance::Inheritance;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
-use crate::config::{Config, ListenAddress, ListenHost, Listener, Service};
+use crate::config::{Config, ListenAddress, ListenHost, Listener, Network, Service};
 use crate::os::listen::{BindAddress, ListenOptions, bind_all};
 use crate::relay::ListenKey;
 
@@ -31,8 +32,18 @@ pub(super) type WantedListeners = BTreeMap<ListenKey, WantedListener>;
 pub(super) struct WantedListener {
     /// Name of the service behind it.
     pub(super) service: String,
+    /// Whose connections must begin with a PROXY protocol header; if empty, everybody's. `None` is
+    /// nobody's.
+    pub(super) proxy_from: Option<Arc<[Network]>>,
     /// The name in its address, if it has one.
     pub(super) name: Option<String>,
+}
+
+impl WantedListener {
+    /// Whether both are places of one name, for one service.
+    fn shares_name(&self, other: &WantedListener) -> bool {
+        self.service == other.service && self.name == other.name
+    }
 }
 
 /// How long names of listeners may take to resolve.
@@ -184,6 +195,7 @@ fn add_wanted(
     };
     let listener = WantedListener {
         service: service.name.clone(),
+        proxy_from: listen.expects_header_from().map(Arc::from),
         name: name(&listen.address).map(str::to_owned),
     };
     // Default options come first, so this is the first one at the place.
@@ -333,7 +345,7 @@ impl Listeners {
         for (key, listener, error) in absent {
             if !wanted
                 .iter()
-                .any(|(other, its)| its == listener && has(other))
+                .any(|(other, its)| its.shares_name(listener) && has(other))
             {
                 return Err(refused(key, error));
             }
@@ -448,6 +460,7 @@ mod tests {
         let key = ListenKey::at(BindAddress::At(([127, 0, 0, 1], 4711).into()));
         let listener = WantedListener {
             service: "a".to_owned(),
+            proxy_from: None,
             name: Some("gone.invalid".to_owned()),
         };
         let before = WantedListeners::from([(key, listener)]);
@@ -473,6 +486,47 @@ mod tests {
             wanted(&config, &moved, ResolveScope::All).unwrap(),
             resolved
         );
+    }
+
+    #[test]
+    fn whether_a_header_is_expected_makes_no_other_listener() {
+        let config = |attributes: &str| {
+            let text = format!(
+                "<config><service name='s'><listen ip='127.0.0.1:0'{attributes}/>\
+                 <group name='g' enable='1'/></service></config>"
+            );
+            crate::config::read(text.as_bytes()).unwrap().config
+        };
+        let of = |attributes: &str| {
+            wanted(
+                &config(attributes),
+                &WantedListeners::new(),
+                ResolveScope::New,
+            )
+            .unwrap()
+        };
+        let plain = of("");
+        let mut listeners = Listeners::default();
+        let opened = listeners.bind_new(&plain, 1, |_| true).unwrap();
+        listeners.commit(&plain, per_worker(opened, 1).0);
+        for (attributes, from) in [
+            ("", None),
+            (" proxy='require'", Some("")),
+            (
+                " proxy='require' proxyFrom='::1 10.0.0.0/8'",
+                Some("::1 10.0.0.0/8"),
+            ),
+            (" proxyFrom='::1'", None),
+        ] {
+            let next = of(attributes);
+            assert!(listeners.bind_new(&next, 1, |_| true).unwrap().is_empty());
+            let expected = next.values().next().unwrap().proxy_from.as_ref();
+            let expected = expected.map(|networks| {
+                let networks: Vec<_> = networks.iter().map(Network::to_string).collect();
+                networks.join(" ")
+            });
+            assert_eq!(expected.as_deref(), from, "{attributes}");
+        }
     }
 
     #[test]

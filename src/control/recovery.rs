@@ -34,10 +34,10 @@ pub(super) struct Watched {
     pub(super) manager: Manager,
 }
 
-/// A group, and whether it is enabled.
+/// A group, and whether it gets new sessions.
 pub(super) struct WatchedGroup {
     pub(super) group: Arc<Group>,
-    pub(super) enabled: bool,
+    pub(super) serves: bool,
     /// Timeouts of its service: a host too slow for sessions is not back.
     pub(super) timeouts: TimeoutsMs,
 }
@@ -210,7 +210,7 @@ impl RecoveryLoop {
         let is_any_due = check || heartbeat || all_failed_due;
         for watched in groups.iter().filter(|_| is_any_due) {
             let mut pool = watched.group.pool();
-            let all_failed = watched.enabled && (check || all_failed_due) && pool.all_failed();
+            let all_failed = watched.serves && (check || all_failed_due) && pool.all_failed();
             if check || all_failed {
                 let hosts = pool.health_check_targets();
                 let hosts = targets(&watched.group, &mut pool, hosts);
@@ -449,7 +449,7 @@ mod tests {
         lock(&shared).watched = Watched {
             groups: vec![WatchedGroup {
                 group: Arc::clone(&group),
-                enabled: true,
+                serves: true,
                 timeouts: TimeoutsMs::default(),
             }],
             manager: config.manager,

@@ -21,8 +21,8 @@ use crate::relay::Group;
 pub(super) struct LocalService {
     /// Where it listens, with the ports that the system chose.
     pub(super) places: Vec<BindAddress>,
-    /// Its enabled group.
-    pub(super) group: Arc<Group>,
+    /// Its groups that get new sessions, the enabled one first.
+    pub(super) groups: Vec<Arc<Group>>,
 }
 
 /// Listeners by port, to find the service behind an address.
@@ -80,7 +80,7 @@ impl<'a> Ports<'a> {
     }
 }
 
-/// The hosts that close a loop, by group: those of the enabled groups of `services`.
+/// The hosts that close a loop, by group: those of the groups of `services`.
 pub(super) fn find_routing_loops(
     services: &[LocalService],
 ) -> HashMap<*const Group, BTreeSet<HostId>> {
@@ -91,34 +91,36 @@ pub(super) fn find_routing_loops(
     let local = LocalAddresses::default();
     let is_local = |ip| local.contains(ip);
     let ports = Ports::new(places, &is_local);
-    let (mut hops, mut hosts): (Vec<Hop>, Vec<HostId>) = (Vec::new(), Vec::new());
-    for (from, service) in services.iter().enumerate() {
+    let (mut hops, mut hosts): (Vec<Hop>, Vec<_>) = (Vec::new(), Vec::new());
+    let groups = services.iter().enumerate();
+    let groups = groups.flat_map(|(from, it)| it.groups.iter().map(move |group| (from, group)));
+    for (from, group) in groups {
         // No system call under the pool's lock.
         let with_port = |address: &SocketAddr| {
             address.port() == 0 || ports.by_port.contains_key(&address.port())
         };
         let addresses: Vec<(HostId, SocketAddr)> = {
-            let pool = service.group.pool();
+            let pool = group.pool();
             let known = pool.hosts().filter_map(|it| Some((it.id, it.address?)));
             known.filter(|(_, address)| with_port(address)).collect()
         };
         for (host, address) in addresses {
             if let Some(to) = ports.service_behind(from, address) {
                 hops.push((from, to));
-                hosts.push(host);
+                hosts.push((Arc::as_ptr(group), host));
             }
         }
     }
     let mut closing: HashMap<*const Group, BTreeSet<HostId>> = HashMap::new();
     for hop in find_closing_hops(&hops) {
-        let group = Arc::as_ptr(&services[hops[hop].0].group);
-        closing.entry(group).or_default().insert(hosts[hop]);
+        let (group, host) = hosts[hop];
+        closing.entry(group).or_default().insert(host);
     }
     closing
 }
 
 /// Warnings about hosts of `config` that close a loop, by the names in `resolutions`. Groups
-/// that are not enabled count too.
+/// that get no sessions count too.
 pub fn routing_loop_warnings(
     config: &Config,
     resolutions: &BTreeMap<String, Resolution>,
@@ -141,10 +143,10 @@ fn warnings_where(
     });
     let ports = Ports::new(places.filter(|(_, place)| place.port() != 0), is_local);
     let (mut hops, mut hosts) = (Vec::new(), Vec::new());
-    for enabled in [true, false] {
+    for serves in [true, false] {
         for (from, service) in config.services.iter().enumerate() {
-            let groups = service.groups.iter();
-            for group in groups.filter(|it| (it.name == service.enabled) == enabled) {
+            let (serving, groups) = (service.serving_groups(), service.groups.iter());
+            for group in groups.filter(|it| serving.contains(it.name.as_str()) == serves) {
                 for host in &group.hosts {
                     let found = host_addresses(host, resolutions);
                     let to = found.iter().find_map(|it| ports.service_behind(from, *it));

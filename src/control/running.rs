@@ -47,15 +47,15 @@ impl Running {
         next
     }
 
-    /// Groups with their part of `config`: those that are `enabled` there, or the others.
+    /// Groups with their part of `config`: those that get new sessions there, or the others.
     pub(super) fn with_config<'a>(
         &'a self,
         config: &'a Config,
-        enabled: bool,
+        serving: bool,
     ) -> impl Iterator<Item = (&'a Group, &'a config::Group)> {
         all_groups(config)
-            .filter(move |(service, group)| (service.enabled == group.name) == enabled)
-            .filter_map(|(service, group)| {
+            .filter(move |(_, _, serves)| *serves == serving)
+            .filter_map(|(service, group, _)| {
                 let running = self.group(&service.name, &group.name)?;
                 Some((running.as_ref(), group))
             })
@@ -112,10 +112,10 @@ impl Running {
     /// All groups, as recovery needs them.
     pub(super) fn watched_groups(&self, config: &Config) -> Vec<WatchedGroup> {
         all_groups(config)
-            .filter_map(|(service, group)| {
+            .filter_map(|(service, group, serves)| {
                 Some(WatchedGroup {
                     group: Arc::clone(self.group(&service.name, &group.name)?),
-                    enabled: service.enabled == group.name,
+                    serves,
                     timeouts: service.timeouts.into(),
                 })
             })
@@ -138,11 +138,13 @@ impl Running {
     }
 }
 
-fn all_groups(config: &Config) -> impl Iterator<Item = (&config::Service, &config::Group)> {
-    config
-        .services
-        .iter()
-        .flat_map(|service| service.groups.iter().map(move |group| (service, group)))
+/// All groups with their services, and whether they get new sessions.
+fn all_groups(config: &Config) -> impl Iterator<Item = (&config::Service, &config::Group, bool)> {
+    config.services.iter().flat_map(|service| {
+        let serving = service.serving_groups();
+        let groups = service.groups.iter();
+        groups.map(move |group| (service, group, serving.contains(group.name.as_str())))
+    })
 }
 
 /// Former names of hosts by their new names, for each group with renamed hosts. Only verbs know
@@ -200,6 +202,7 @@ fn knows(config: &Config, key: &GroupKey, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::HostPool;
     use crate::config::read;
     use crate::config::verb::Command;
 
@@ -219,6 +222,26 @@ mod tests {
         of_group
             .map(|(new, former)| format!("{new}<{former}"))
             .collect()
+    }
+
+    #[test]
+    fn groups_with_a_route_get_sessions_as_the_enabled_one_does() {
+        let text = "<config><service name='s'><listen ip='1'/><route alpn='h2' group='routed'/>\
+                    <group name='off'/><group name='on' enable='1'/><group name='routed'/>\
+                    </service></config>";
+        let config = read(text.as_bytes()).unwrap().config;
+        let running = Running::default().next(&config, |service, group| {
+            Group::new(&service.name, &group.name, HostPool::new(group, 1, 0))
+        });
+        let names = |serving| -> Vec<_> {
+            let groups = running.with_config(&config, serving);
+            groups.map(|(group, _)| group.name.as_str()).collect()
+        };
+        assert_eq!(names(true), ["on", "routed"]);
+        assert_eq!(names(false), ["off"]);
+        let watched = running.watched_groups(&config);
+        let serves: Vec<_> = watched.iter().map(|it| it.serves).collect();
+        assert_eq!(serves, [false, true, true]);
     }
 
     fn rename(from: &str, to: &str) -> String {

@@ -46,6 +46,31 @@ fn an_answered_verb_is_in_force_and_cuts_nobody() {
 }
 
 #[test]
+fn a_listener_stays_open_when_routes_and_headers_change() {
+    let (_hosts, at) = hosts(&["a"]);
+    let mut office = TestBalancer::open(&web("", "roundr", &at));
+    let (first, before) = (office.address(), office.generation());
+    let mut open = Session::open(first);
+    office.order(&[
+        "setListen service=web ip=127.0.0.1:0 proxy=require proxyFrom=192.0.2.1",
+        "newGroup service=web group=other scheduler=p2c",
+        "addRoute service=web sni=a.test group=other",
+    ]);
+    assert_eq!((office.address(), office.generation()), (first, before + 3));
+    let status = office.status();
+    assert_eq!(status.services[0].routes[0].group, "other");
+    // The group with the route has no host.
+    assert!(!status.is_ready());
+    let refusal = office.refusal("delGroup service=web group=other");
+    assert!(refusal.contains("route 1"), "{refusal}");
+    office.order(&["delRoute service=web route=1"]);
+    assert_eq!((office.address(), who(first)), (first, "a".into()));
+    assert!(office.status().is_ready());
+    open.echo(10_000);
+    assert_eq!(open.close(), "a");
+}
+
+#[test]
 fn a_batch_is_one_change_or_none() {
     let (_hosts, at) = hosts(&["a", "b"]);
     let mut office = TestBalancer::open(&web("", "roundr", &at[..1]));

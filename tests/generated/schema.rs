@@ -68,6 +68,8 @@ const WEIGHT: &str =
 const PREFIX: &str = r#"<data type="string"><param name="pattern">0*([1-9][0-9]?|1[01][0-9]|12[0-8])</param></data>"#;
 const RATE: &str =
     r#"<data type="string"><param name="pattern">0*([1-9][0-9]{0,4}|100000)</param></data>"#;
+const REPLAY: &str = r#"<data type="string"><param name="pattern">0*[0-9]{1,7}</param></data>"#;
+const SERVER_NAMES: &str = r#"<data type="string"><param name="pattern">[\s,]*((\*\.)?[A-Za-z0-9_][A-Za-z0-9_.\-]*([\s,]+(\*\.)?[A-Za-z0-9_][A-Za-z0-9_.\-]*)*)?[\s,]*</param></data>"#;
 const BOOLEAN: &str = r#"<data type="string"><param name="pattern">[Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff]|[Ee][Nn][Aa][Bb][Ll][Ee]|[Dd][Ii][Ss][Aa][Bb][Ll][Ee]</param></data>"#;
 const DIGIT: &str = r#"<data type="string"><param name="pattern">[01]</param></data>"#;
 const COUNT: &str =
@@ -88,7 +90,7 @@ fn value(kind: ValueKind) -> Vec<String> {
             .collect()
     };
     match kind {
-        ValueKind::NewName => vec![NAME.to_owned()],
+        ValueKind::NewName | ValueKind::Group => vec![NAME.to_owned()],
         ValueKind::Weight => vec![WEIGHT.to_owned()],
         ValueKind::Prefix => vec![PREFIX.to_owned()],
         // A boolean of old, too.
@@ -103,6 +105,11 @@ fn value(kind: ValueKind) -> Vec<String> {
         ValueKind::Initial => words(&["up", "down"]),
         ValueKind::WhenFailed => words(&["keep", "end"]),
         ValueKind::Rate => vec![RATE.to_owned()],
+        ValueKind::Replay => vec![REPLAY.to_owned()],
+        ValueKind::Proxy => words(&["off", "require"]),
+        ValueKind::SendProxy => words(&["off", "v1", "v2"]),
+        ValueKind::Timeout => vec![SECONDS.to_owned()],
+        ValueKind::ServerNames => vec![SERVER_NAMES.to_owned()],
         ValueKind::Access => [words(&["full", "readonly"]), vec![ANY_CASE.to_owned()]].concat(),
         ValueKind::Flag => [
             words(&["true", "false"]),

@@ -318,6 +318,17 @@ fn the_examples_are_read_without_a_warning() {
     of("<config>")
         .chain(of("<pdconfig>"))
         .for_each(|it| read(it));
+    let parts = of("<listen ").chain(of("<route "));
+    let parts: String = parts.copied().collect();
+    assert_eq!(parts.matches("/>").count(), 4, "{parts}");
+    let groups = ["b", "mail", "certificates"].map(|name| {
+        format!("<group name=\"{name}\"><host ip=\"10.0.0.1:1\"/></group>")
+    });
+    read(&format!(
+        "<config><service name=\"a\">{parts}<group name=\"g\" enable=\"true\">\
+         <host ip=\"10.0.0.1:1\"/></group>{}</service></config>",
+        groups.concat()
+    ));
     assert_eq!(of("<check ").count(), 8);
     for check in of("<check ") {
         read(&format!(

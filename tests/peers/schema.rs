@@ -78,10 +78,11 @@ fn every_sample_is_valid() {
 
 /// A configuration that has every element but those of [`OLD`].
 const WHOLE: &str = r#"<config>
-  <service name="s" connectTimeout=".5" idleTimeout="7." halfClosedTimeout="0">
+  <service name="s" connectTimeout=".5" idleTimeout="7." halfClosedTimeout="0" firstBytesTimeout="1.5">
     stray text <note lang="en">with <b xmlns="urn:x">anything</b></note>
-    <listen ip="*:8080"/>
-    <group name="g" scheduler="leastc,sticky"><host name="h" ip="127.0.0.1:1" weight="01000000" state="drain"/></group>
+    <listen ip="*:8080" proxy="require" proxyFrom="10.0.0.0/8, ::1"/>
+    <route sni="a.example *.b.example" alpn="h2" group="old"/>
+    <group name="g" scheduler="leastc,sticky" sendProxy="v2" replay="16384"><host name="h" ip="127.0.0.1:1" weight="01000000" state="drain"/></group>
     <group name="old" scheduler="leastconns" enable="Nonsense"><client name="h" ip="127.0.0.1:1"/></group>
     <enable group="g"/>
   </service>
@@ -95,6 +96,9 @@ const WHOLE: &str = r#"<config>
   <logging file="/x" connections="true"/>
 </config>
 "#;
+
+/// The only listener in it.
+const LISTEN: &str = r#"<listen ip="*:8080" proxy="require" proxyFrom="10.0.0.0/8, ::1"/>"#;
 
 /// A configuration that has old forms of some.
 const OLD: &str = r#"<pdconfig>
@@ -158,6 +162,10 @@ fn wrong() -> Vec<String> {
         ("0666", "1777"),
         ("\".5\"", "\"5 s\""),
         ("name=\"h\"", "name=\"\""),
+        ("\"require\"", "\"yes\""),
+        ("\"v2\"", "\"v3\""),
+        ("*.b.example", "*b.example"),
+        ("\"16384\"", "\"16k\""),
     ];
     wrong.extend(values.map(|(good, bad)| WHOLE.replacen(good, bad, 1)));
     let doubled = [
@@ -166,7 +174,7 @@ fn wrong() -> Vec<String> {
         "<heartbeat/>",
     ];
     wrong.extend(doubled.map(|it| WHOLE.replacen(it, &it.repeat(2), 1)));
-    wrong.push(WHOLE.replacen("<listen ip=\"*:8080\"/>", "", 1));
+    wrong.push(WHOLE.replacen(LISTEN, "", 1));
     wrong
 }
 

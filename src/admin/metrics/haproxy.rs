@@ -78,8 +78,9 @@ impl Proxy<'_> {
         self.active().filter(|host| host.backup == backup).count()
     }
 
-    pub(super) fn is_enabled(&self) -> bool {
-        self.service.enabled == self.group.name
+    /// Whether the group gets new sessions.
+    pub(super) fn serves(&self) -> bool {
+        self.service.serves(&self.group.name)
     }
 }
 
@@ -168,6 +169,7 @@ pub(super) mod samples {
             name: name.to_owned(),
             addresses: vec!["[::1]:80".parse().unwrap()],
             enabled: groups.first().map_or("", |group| &group.name).to_owned(),
+            routes: Vec::new(),
             drain_timeout: None,
             open: groups.iter().map(|group| group.open as u64).sum(),
             total: 9,

@@ -298,9 +298,9 @@ const GROUPS: [GroupFamily; 4] = [
     (
         gauge(
             "txlb_backend_enabled",
-            "Whether the group is enabled, and gets the new sessions of its service.",
+            "Whether the group is enabled, or has a route: it gets new sessions of its service.",
         ),
-        |proxy| Count(u64::from(proxy.is_enabled())),
+        |proxy| Count(u64::from(proxy.serves())),
     ),
 ];
 

@@ -35,7 +35,7 @@ fn push_service(service: &ServiceStatus, out: &mut String) {
 
 /// Appends a group's hosts: first those that get new sessions, then the others.
 fn push_group(service: &ServiceStatus, group: &GroupStatus, out: &mut String) {
-    let state = match group.name == service.enabled {
+    let state = match service.serves(&group.name) {
         true => "enabled",
         false => "inactive",
     };

@@ -26,6 +26,8 @@ pub(super) struct Verdict<'a> {
     suspect: Vec<BadHost<'a>>,
     /// Services without a host that gets new sessions.
     without_hosts: Vec<&'a str>,
+    /// Other groups with a route, but without a host that gets new sessions.
+    routed_without_hosts: Vec<(&'a str, &'a str)>,
     /// The number of hosts in each state but failed.
     others: Vec<(State, usize)>,
 }
@@ -47,6 +49,7 @@ impl<'a> Verdict<'a> {
             down: Vec::new(),
             suspect: Vec::new(),
             without_hosts: Vec::new(),
+            routed_without_hosts: Vec::new(),
             others: Vec::new(),
         };
         for service in &status.services {
@@ -59,6 +62,14 @@ impl<'a> Verdict<'a> {
             {
                 verdict.without_hosts.push(&service.name);
             }
+            let others = service
+                .groups
+                .iter()
+                .filter(|it| it.name != service.enabled);
+            let unusable = others.filter(|it| host::usable(it) == 0);
+            let routed = unusable.filter(|it| service.serves(&it.name));
+            let routed = routed.map(|it| (service.name.as_str(), it.name.as_str()));
+            verdict.routed_without_hosts.extend(routed);
         }
         verdict
     }
@@ -98,6 +109,7 @@ impl<'a> Verdict<'a> {
         let all_up = matches!(self.others[..], [(State::Up, _)]);
         match (self.services, hosts, down) {
             _ if !self.without_hosts.is_empty() => self.without_hosts(),
+            _ if !self.routed_without_hosts.is_empty() => self.routed_without_hosts(),
             (0, ..) => "There is no service.".to_owned(),
             (_, 1, 1) => "The only host has failed.".to_owned(),
             (.., 1) => format!("1 of {hosts} hosts has failed."),
@@ -117,6 +129,21 @@ impl<'a> Verdict<'a> {
                 let more = if number > NAMED { ", ..." } else { "" };
                 let first = first.join(", ");
                 format!("{number} services have no usable host: {first}{more}.")
+            }
+        }
+    }
+
+    fn routed_without_hosts(&self) -> String {
+        let groups = self.routed_without_hosts.iter().take(NAMED);
+        let groups: Vec<_> = groups
+            .map(|(service, group)| format!("{service}:{group}"))
+            .collect();
+        match self.routed_without_hosts.len() {
+            1 => format!("Group {} has a route, but no usable host.", groups.join("")),
+            number => {
+                let more = if number > NAMED { ", ..." } else { "" };
+                let groups = groups.join(", ");
+                format!("{number} groups with a route have no usable host: {groups}{more}.")
             }
         }
     }
@@ -143,8 +170,9 @@ impl<'a> Verdict<'a> {
     }
 
     fn class(&self) -> &'static str {
-        let serving = |it: &BadHost<'_>| it.group.name == it.service.enabled;
-        match (self.without_hosts.is_empty(), self.down.is_empty()) {
+        let serving = |it: &BadHost<'_>| it.service.serves(&it.group.name);
+        let has_hosts = self.without_hosts.is_empty() && self.routed_without_hosts.is_empty();
+        match (has_hosts, self.down.is_empty()) {
             (true, true) if self.services == 0 || !self.suspect.is_empty() => "verdict fair",
             (true, true) => "verdict good",
             (true, false) if !self.down.iter().any(serving) => "verdict fair",
@@ -378,7 +406,7 @@ fn reload(view: &View<'_>) -> Option<Element> {
 mod tests {
     use super::super::tests::samples;
     use super::*;
-    use crate::config::HostState;
+    use crate::config::{HostState, Route};
 
     fn headline(hosts: Vec<HostStatus>) -> String {
         Verdict::of(&samples::status(hosts)).headline()
@@ -439,6 +467,21 @@ mod tests {
         spare.hosts = vec![samples::failed("two")];
         status.services[0].groups.push(spare);
         assert_eq!(Verdict::of(&status).class(), "verdict fair");
+        // With a route, it is none.
+        status.services[0].routes.push(Route {
+            alpn: vec!["h2".to_owned()],
+            group: "spare".to_owned(),
+            ..Route::default()
+        });
+        let verdict = Verdict::of(&status);
+        let (class, headline) = (verdict.class(), verdict.headline());
+        assert_eq!(
+            (class, headline.as_str()),
+            (
+                "verdict bad",
+                "Group web:spare has a route, but no usable host."
+            )
+        );
     }
 
     #[test]

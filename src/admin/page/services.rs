@@ -29,10 +29,13 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
     let group_label = format!("{}:{}", service.name, group.name);
     let figures = format!("{}, {} open", group.scheduler, count(group.open as u64));
     let title = el("h3").text("Group ").name(&group.name).text(" ");
-    let title = match enabled {
-        true => title.with(el("span").class("badge on").text("enabled")),
-        false => title.with(el("span").class("badge").text("not enabled")),
+    let serves = service.serves(&group.name);
+    let badge = match serves {
+        true if enabled => el("span").class("badge on").text("enabled"),
+        true => el("span").class("badge on").text("by route"),
+        false => el("span").class("badge").text("not enabled"),
     };
+    let title = title.with(badge);
     let head = el("div")
         .class("head")
         .with(title)
@@ -52,19 +55,23 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
             &format!("Group {} of {}", group.name, service.name),
         )
         .with(head)
-        .maybe(out_of_service(group, enabled))
+        .maybe(out_of_service(group, enabled, serves))
         .with(hosts(view, service, group))
 }
 
 /// Why no host of a group gets new sessions although none has failed.
-fn out_of_service(group: &GroupStatus, enabled: bool) -> Option<Element> {
+fn out_of_service(group: &GroupStatus, enabled: bool, serves: bool) -> Option<Element> {
     let in_service = |host: &HostStatus| host.state == HostState::Up && host.weight > 0;
     let text = if group.hosts.is_empty() {
         return None;
     } else if group.hosts.iter().all(|host| host.weight == 0) {
         "Every host of this group has weight 0: none gets new sessions."
-    } else if enabled && !group.hosts.iter().any(in_service) {
+    } else if group.hosts.iter().any(in_service) {
+        return None;
+    } else if enabled {
         "No host of this group is in service: all new sessions end."
+    } else if serves {
+        "No host of this group is in service: new sessions by a route to it end."
     } else {
         return None;
     };
@@ -111,8 +118,12 @@ fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Opti
     let now = service.enabled_group();
     let staying = now.map_or(0, |it| it.open);
     let usable = usable(group);
+    let which = match service.routes.is_empty() {
+        true => "New sessions",
+        false => "New sessions without a route",
+    };
     let text = format!(
-        "New sessions of {} will go to {}, which has {} that new sessions could go to. \
+        "{which} of {} will go to {}, which has {} that new sessions could go to. \
          The {} open on {} {}.",
         service.name,
         group.name,
@@ -183,7 +194,24 @@ pub(super) fn service(view: &View<'_>, service: &ServiceStatus) -> Element {
                 .name(&service.name),
         )
         .with(el("p").class("figures").text(&figures))
+        .maybe(routes(service))
         .with_all(service.groups.iter().map(|it| group(view, service, it)))
+}
+
+/// Routes of a service that are listed.
+const LISTED_ROUTES: usize = 20;
+
+/// Which TLS clients go to a group of their own.
+fn routes(service: &ServiceStatus) -> Option<Element> {
+    if service.routes.is_empty() {
+        return None;
+    }
+    let listed = (1..).zip(service.routes.iter().take(LISTED_ROUTES));
+    let listed = listed.map(|(number, route)| format!("Route {number}: {}", route.words()));
+    let more = service.routes.len().saturating_sub(LISTED_ROUTES);
+    let more = (more > 0).then(|| format!("And {}", plural(more, "more route")));
+    let items = listed.chain(more).map(|text| el("li").text(&text));
+    Some(el("ul").class("routes").with_all(items))
 }
 
 /// With more services than this, the page has an index.
@@ -237,7 +265,7 @@ fn row(service: &ServiceStatus) -> Element {
 mod tests {
     use super::super::tests::samples;
     use super::*;
-    use crate::config::Access;
+    use crate::config::{Access, Route};
 
     #[test]
     fn enabling_a_group_says_what_it_does_first() {
@@ -260,6 +288,35 @@ mod tests {
         status.services[0].groups[1].hosts = vec![samples::failed("three")];
         let html = text(1, &status);
         assert!(html.contains("new sessions will fail") && html.contains("name=\"force\""));
+    }
+
+    #[test]
+    fn a_service_with_routes_shows_them_and_which_groups_serve() {
+        let mut status = samples::status(vec![samples::host("one")]);
+        let mut other = status.services[0].groups[0].clone();
+        other.name = "other".to_owned();
+        other.hosts[0].state = HostState::Drain;
+        status.services[0].groups.push(other);
+        let html =
+            |status: &Status| service(&samples::view(status), &status.services[0]).into_text();
+        let before = html(&status);
+        assert!(before.contains("not enabled") && !before.contains("Route 1"));
+        let route = Route {
+            sni: vec!["a.test".to_owned(), "*.b.test".to_owned()],
+            alpn: vec!["h2".to_owned()],
+            group: "other".to_owned(),
+        };
+        status.services[0].routes = vec![route; LISTED_ROUTES + 2];
+        let after = html(&status);
+        for part in [
+            "<li>Route 1: sni a.test *.b.test, alpn h2: group other</li>",
+            "<li>And 2 more routes</li>",
+            "by route",
+            "new sessions by a route to it end",
+        ] {
+            assert!(after.contains(part), "{part} is not in {after}");
+        }
+        assert!(!after.contains("not enabled") && !after.contains("Route 21"));
     }
 
     #[test]

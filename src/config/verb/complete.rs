@@ -250,6 +250,7 @@ mod tests {
       <host name="two &quot;" ip="10.0.0.3:80"/>
     </group>
     <group name="spare"/>
+    <route alpn="h2" group="spare"/><route alpn="h3" group="spare"/>
   </service>
   <service name="mail"><listen ip="127.0.0.1:25"/><group name="mx" enable="true"/></service>
   <admin><user name="ann" password="$6$s$h" access="full"/></admin>
@@ -345,6 +346,15 @@ mod tests {
             ("addHost state=d", &["state=drain", "state=down"]),
             ("delListen service=web ip=", &["ip=127.0.0.1:80", "ip=*:81"]),
             ("addListen service=web ip=", &[]),
+            ("setListen service=web ip=*", &["ip=*:81"]),
+            ("setListen proxy=", &["proxy=off", "proxy=require"]),
+            (
+                "setGroup sendProxy=",
+                &["sendProxy=off", "sendProxy=v1", "sendProxy=v2"],
+            ),
+            ("addRoute service=web group=s", &["group=spare"]),
+            ("setRoute service=web route=", &["route=1", "route=2"]),
+            ("delRoute service=mail route=", &[]),
             ("switchPort service=web from=*", &["from=*:81"]),
             ("changeScheduler scheduler=p", &["scheduler=p2c"]),
             ("addUser name=", &[]),

@@ -9,7 +9,7 @@ use super::{
     GroupStatus, HostStatus, Outcome, ServiceStatus, SessionStatus, Sessions, Status, StoredStatus,
 };
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
-use crate::config::HostAddress;
+use crate::config::{HostAddress, Route};
 use crate::json::{Json, Object};
 use crate::relay::RecentEvent;
 use crate::text::address_ranges;
@@ -134,8 +134,16 @@ fn about_service(service: &ServiceStatus) -> Object {
         .with("name", service.name.as_str())
         .with_list("listens", addresses)
         .with("enabled", service.enabled.as_str())
+        .with_list("routes", service.routes.iter().map(route))
         .with("open", service.open)
         .with("total", service.total)
+}
+
+fn route(route: &Route) -> Object {
+    Object::new()
+        .with_list("sni", route.sni.iter().map(String::as_str))
+        .with_list("alpn", route.alpn.iter().map(String::as_str))
+        .with("group", route.group.as_str())
 }
 
 fn group(group: &GroupStatus) -> Object {

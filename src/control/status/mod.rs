@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::data_plane::DataPlane;
 use crate::balance::{self, Agent, Health, Totals, Wanted};
-use crate::config::{self, HostState};
+use crate::config::{self, HostState, Route};
 use crate::non_printing::escape_non_printing;
 use crate::relay::{
     Clock, EndReason, RecentEvent, ResourceError, ServiceStats, SessionStatus, WorkerStats,
@@ -90,8 +90,10 @@ pub struct ServiceStatus {
     pub name: String,
     /// Its addresses: for port 0, with the port that the system chose.
     pub addresses: Vec<SocketAddr>,
-    /// The group that gets new sessions.
+    /// The group that gets the new sessions for which there is no route.
     pub enabled: String,
+    /// Which TLS clients go to a group of their own, in the file's order.
+    pub routes: Vec<Route>,
     /// How long sessions may stay on a host that gets no new ones; `None` is as long as they like.
     pub drain_timeout: Option<Duration>,
     /// Sessions open now.
@@ -238,6 +240,7 @@ fn service(data_plane: &DataPlane, service: &config::Service, now: &Now) -> Serv
             .addresses(&data_plane.wanted, &service.name)
             .collect(),
         enabled: service.enabled.clone(),
+        routes: service.routes.clone(),
         drain_timeout: service.drain_timeout,
         open: stats.map_or(0, ServiceStats::open),
         total: stats.map_or(0, ServiceStats::total),
@@ -309,9 +312,14 @@ impl Status {
 }
 
 impl ServiceStatus {
-    /// The group that gets new sessions.
+    /// The group that gets the new sessions for which there is no route.
     pub fn enabled_group(&self) -> Option<&GroupStatus> {
         self.groups.iter().find(|group| group.name == self.enabled)
+    }
+
+    /// Whether a group gets new sessions: it is enabled, or a route leads to it.
+    pub fn serves(&self, group: &str) -> bool {
+        self.enabled == group || self.routes.iter().any(|route| route.group == group)
     }
 }
 
@@ -421,6 +429,11 @@ mod tests {
                 name: "web".to_owned(),
                 addresses: vec!["[::1]:80".parse().unwrap()],
                 enabled: "main".to_owned(),
+                routes: vec![Route {
+                    sni: vec!["a.test".to_owned()],
+                    alpn: Vec::new(),
+                    group: "main".to_owned(),
+                }],
                 drain_timeout: None,
                 open: 1,
                 total: 3,
@@ -460,7 +473,8 @@ mod tests {
                 + r#""error":"why"},"last_save":null},"open":0,"capacity":0,"ended":{"finished":2},"#
                 + r#""accept_pauses":0,"no_ports":0,"turns":0,"happenings":[{"at_ms":6,"topic":"host up","#
                 + r#""text":"host web:main/a is healthy"}],"services":[{"name":"web","#
-                + r#""listens":["[::1]:80"],"enabled":"main","open":1,"total":3,"groups":[{"name":"#
+                + r#""listens":["[::1]:80"],"enabled":"main","routes":[{"sni":["a.test"],"#
+                + r#""alpn":[],"group":"main"}],"open":1,"total":3,"groups":[{"name":"#
                 + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
                 + r#""address":null,"weight":5,"state":"drain","backup":true,"health":"failed","since_ms":8,"#
                 + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#

@@ -1,5 +1,7 @@
 //! Whether services can take new sessions, and why not: for `/ready` and the verb `ready`.
 
+use std::collections::HashSet;
+
 use super::{HostStatus, ServiceStatus, Status};
 use crate::balance::Health;
 use crate::config::HostState;
@@ -61,31 +63,39 @@ impl Status {
 }
 
 impl ServiceStatus {
-    /// Why no host of the enabled group is usable. Names no host: readiness is told without a login.
+    /// Why no host of the enabled group is usable, or of one with a route. Names neither group nor
+    /// host: readiness is told without a login.
     fn why_not_ready(&self) -> Option<String> {
-        let hosts = self.enabled_group().map_or(&[][..], |group| &group.hosts);
-        if hosts.iter().any(HostStatus::is_usable) {
-            return None;
-        }
-        let mut counts: Vec<(&str, usize)> = Vec::new();
-        for word in hosts.iter().map(why_unusable) {
-            match counts.iter_mut().find(|(known, _)| *known == word) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((word, 1)),
-            }
-        }
-        let counts: Vec<_> = counts
-            .into_iter()
-            .map(|(word, count)| format!("{count} {word}"))
-            .collect();
-        Some(match counts.is_empty() {
-            true => "its enabled group has no hosts".to_owned(),
-            false => format!(
-                "no host of its enabled group is usable: {}",
-                counts.join(", ")
-            ),
+        let enabled = self.enabled_group().map_or(&[][..], |group| &group.hosts);
+        let why = why_none_usable(enabled, "its enabled group");
+        why.or_else(|| {
+            let names: HashSet<_> = self.routes.iter().map(|it| it.group.as_str()).collect();
+            let mut groups = self.groups.iter().filter(|it| names.contains(&*it.name));
+            groups.find_map(|group| why_none_usable(&group.hosts, "a group with a route"))
         })
     }
+}
+
+/// Why none of the hosts of a group is usable.
+fn why_none_usable(hosts: &[HostStatus], group: &str) -> Option<String> {
+    if hosts.iter().any(HostStatus::is_usable) {
+        return None;
+    }
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for word in hosts.iter().map(why_unusable) {
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    let counts: Vec<_> = counts
+        .into_iter()
+        .map(|(word, count)| format!("{count} {word}"))
+        .collect();
+    Some(match counts.is_empty() {
+        true => format!("{group} has no hosts"),
+        false => format!("no host of {group} is usable: {}", counts.join(", ")),
+    })
 }
 
 /// What is wrong with a host that is not usable. What is wanted comes before what is seen.
@@ -104,6 +114,7 @@ fn why_unusable(host: &HostStatus) -> &'static str {
 mod tests {
     use super::*;
     use crate::balance::Failure;
+    use crate::config::Route;
     use crate::control::GroupStatus;
     use crate::control::status::tests::host;
 
@@ -120,6 +131,7 @@ mod tests {
             name: name.to_owned(),
             addresses: Vec::new(),
             enabled: "main".to_owned(),
+            routes: Vec::new(),
             drain_timeout: None,
             open: 0,
             total: 0,
@@ -182,6 +194,32 @@ mod tests {
                 "service c: its enabled group has no hosts",
                 "service d: no host of its enabled group is usable: 1 not checked yet",
             ]
+        );
+    }
+
+    #[test]
+    fn a_group_with_a_route_must_have_a_usable_host_too() {
+        let up = [(HostState::Up, 1, Health::Healthy)];
+        let with_route = |hosts: &[(HostState, u32, Health)]| {
+            let mut web = service("web", &up);
+            let mut other = service("", hosts).groups.remove(0);
+            other.name = "other".to_owned();
+            web.groups.push(other);
+            web.routes.push(Route {
+                alpn: vec!["h2".to_owned()],
+                group: "other".to_owned(),
+                ..Route::default()
+            });
+            reasons(vec![web])
+        };
+        assert_eq!(with_route(&up), [""; 0]);
+        assert_eq!(
+            with_route(&[(HostState::Up, 1, failed())]),
+            ["service web: no host of a group with a route is usable: 1 failed"]
+        );
+        assert_eq!(
+            with_route(&[]),
+            ["service web: a group with a route has no hosts"]
         );
     }
 

@@ -112,6 +112,9 @@ fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
     lines
 }
 
+/// Routes that are listed of a service.
+const MOST_ROUTES: usize = 20;
+
 fn service(service: &ServiceStatus, now_ms: u64, layout: Layout) -> Vec<String> {
     let addresses = address_ranges(&service.addresses);
     let head = format!(
@@ -122,16 +125,26 @@ fn service(service: &ServiceStatus, now_ms: u64, layout: Layout) -> Vec<String> 
         service.total
     );
     let mut lines = layout.wrap(&head, "  ");
+    for (number, route) in (1..).zip(service.routes.iter().take(MOST_ROUTES)) {
+        lines.extend(layout.wrap(&format!("route {number}: {}", route.words()), "  "));
+    }
+    if let Some(more) = service.routes.len().checked_sub(MOST_ROUTES + 1) {
+        lines.push(format!("and {}", plural(more + 1, "more route")));
+    }
     for it in &service.groups {
-        lines.extend(group(it, it.name == service.enabled, now_ms, layout));
+        let serves = match it.name == service.enabled {
+            true => ", enabled",
+            false if service.serves(&it.name) => ", by route",
+            false => "",
+        };
+        lines.extend(group(it, serves, now_ms, layout));
     }
     lines
 }
 
-fn group(group: &GroupStatus, enabled: bool, now_ms: u64, layout: Layout) -> Vec<String> {
-    let enabled = if enabled { ", enabled" } else { "" };
+fn group(group: &GroupStatus, serves: &str, now_ms: u64, layout: Layout) -> Vec<String> {
     let head = format!(
-        "group {} ({}){enabled}: {} open",
+        "group {} ({}){serves}: {} open",
         group.name, group.scheduler, group.open
     );
     let mut lines = layout.wrap(&head, "  ");
@@ -342,6 +355,7 @@ mod tests {
                 name: service.to_owned(),
                 addresses: vec!["127.0.0.1:8080".parse().unwrap()],
                 enabled: "main".to_owned(),
+                routes: Vec::new(),
                 drain_timeout: None,
                 open: 3,
                 total: 1234,

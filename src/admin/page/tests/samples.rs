@@ -122,6 +122,7 @@ pub(in super::super) fn service(name: &str, groups: Vec<GroupStatus>) -> Service
         name: name.to_owned(),
         addresses: vec![([0, 0, 0, 0], 80).into()],
         enabled: groups[0].name.clone(),
+        routes: Vec::new(),
         drain_timeout: None,
         open: groups.iter().map(|group| group.open as u64).sum(),
         total: 65_432,

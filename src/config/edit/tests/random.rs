@@ -8,7 +8,7 @@ use crate::config::attributes::{GROUP, HOST, SERVICE};
 use crate::config::schema::element_schema;
 use crate::config::serialize::{self, Content, Escaped, XmlAttribute, XmlElement};
 use crate::config::{
-    Admin, AttributeSchema, Config, Group, Host, Listener, Scheduler, Service, ValueKind,
+    Admin, AttributeSchema, Config, Group, Host, Listener, Route, Scheduler, Service, ValueKind,
 };
 
 /// A text that reads as `config`.
@@ -212,10 +212,16 @@ fn respelled(attribute: &AttributeSchema, value: &str, random: &mut Random) -> S
         (ValueKind::Mode, mode) => pick(random, &[mode, &mode[1..]]),
         (ValueKind::Refresh, "0") => pick(random, &["0", "0.0", "False", "no", "off"]),
         (ValueKind::Refresh, "30") => pick(random, &["30", "030.", "True", "yes"]),
-        (ValueKind::Seconds | ValueKind::Refresh, _) => match value.contains('.') {
-            true => value.to_owned() + pick(random, &["", "0"]).as_str(),
-            false => pick(random, &["", "0"]) + value + pick(random, &["", ".", ".0"]).as_str(),
-        },
+        (ValueKind::ServerNames, _) => pick(random, &[value, &value.to_uppercase()]),
+        (ValueKind::Networks | ValueKind::Protocols, _) => {
+            pick(random, &[value, &value.replace(' ', ", ")])
+        }
+        (ValueKind::Seconds | ValueKind::Refresh | ValueKind::Timeout, _) => {
+            match value.contains('.') {
+                true => value.to_owned() + pick(random, &["", "0"]).as_str(),
+                false => pick(random, &["", "0"]) + value + pick(random, &["", ".", ".0"]).as_str(),
+            }
+        }
         (ValueKind::Scheduler, _) => {
             let meant: Scheduler = value.parse().unwrap();
             let sticky = if meant.sticky { ",sticky" } else { "" };
@@ -471,7 +477,12 @@ fn services(config: &mut Config, random: &mut Random, moves: bool) {
 fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: bool) {
     let (listens, groups) = (&mut service.listens, &mut service.groups);
     let at = random.below(groups.len());
-    match random.below(12) {
+    match random.below(15) {
+        12 => {
+            let address = listens.last_mut().unwrap().address.clone();
+            *listens.last_mut().unwrap() = arbitrary::listener(random, address);
+        }
+        13 | 14 => routes(&mut service.routes, groups, random, moves),
         0 | 1 => *service = arbitrary::vary(random, &SERVICE, service.clone()),
         2 => {
             let address = arbitrary::listen(random, free_port);
@@ -486,10 +497,24 @@ fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: 
             let new = arbitrary::group(random, name);
             groups.insert(at, new);
         }
-        7 if groups[at].name != service.enabled => drop(groups.remove(at)),
+        7 if groups[at].name != service.enabled => {
+            let gone = groups.remove(at);
+            service.routes.retain(|route| route.group != gone.name);
+        }
         8 if moves => groups.rotate_left(at),
         9 => groups[at] = arbitrary::vary(random, &GROUP, groups[at].clone()),
         _ => group(&mut groups[at], random, moves),
+    }
+}
+
+fn routes(routes: &mut Vec<Route>, groups: &[Group], random: &mut Random, moves: bool) {
+    let new = arbitrary::route(random, groups);
+    let at = random.below(routes.len() + 1);
+    match (random.below(4), routes.get_mut(at)) {
+        (0, Some(_)) => drop(routes.remove(at)),
+        (1, Some(route)) => *route = new,
+        (2, Some(_)) if moves => routes.rotate_left(at),
+        _ => routes.insert(at, new),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Examples of edits: services, groups and hosts.
 
 use super::*;
-use crate::config::{Group, Host, HostState, Listener, Service};
+use crate::config::{Group, Host, HostState, Listener, Route, Service};
 
 /// A file as operators write them.
 const FILE: &str = r#"<?xml version="1.0"?>
@@ -268,6 +268,41 @@ fn a_listener_comes_goes_and_changes_its_port() {
     let expected = expected.replace("<listen ip=\"8080\"/>   ", "");
     let two = with(&[(all, &format!("{all}\n        <listen ip=\"[::1]:9\"/>"))]);
     example(&two, gone, &expected);
+}
+
+#[test]
+fn a_listener_changes_without_moving_and_routes_come_and_go() {
+    let proxy = |config: &mut Config| {
+        let listener = &mut config.services[0].listens[0];
+        listener.proxy = true;
+        listener.proxy_from = vec!["10.0.0.0/8".parse().unwrap()];
+    };
+    let expected = with(&[(
+        "ip=\"8080\"",
+        "ip=\"8080\" proxy=\"require\" proxyFrom=\"10.0.0.0/8\"",
+    )]);
+    example(FILE, proxy, &expected);
+    let all = "<!-- all addresses -->";
+    let new = "\n        <route sni=\"a.test\" group=\"green\"/>";
+    let routed = with(&[(all, &format!("{all}{new}"))]);
+    let route = |name: &str, group: &str| Route {
+        sni: vec![name.to_owned()],
+        alpn: Vec::new(),
+        group: group.to_owned(),
+    };
+    let add = |config: &mut Config| config.services[0].routes.push(route("a.test", "green"));
+    example(FILE, add, &routed);
+    let other = routed.replace("\"a.test\"", "\"a.test\" alpn=\"h2\"");
+    let change = |config: &mut Config| config.services[0].routes[0].alpn = vec!["h2".to_owned()];
+    example(&routed, change, &other);
+    let more = routed.replace(new, &format!("{}{new}", new.replace("a.test", "b.test")));
+    let before = |config: &mut Config| {
+        config.services[0]
+            .routes
+            .insert(0, route("b.test", "green"));
+    };
+    example(&routed, before, &more);
+    example(&routed, |config| config.services[0].routes.clear(), FILE);
 }
 
 #[test]

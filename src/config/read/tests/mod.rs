@@ -2,6 +2,7 @@
 
 mod checks;
 mod errors;
+mod routes;
 mod several;
 
 use std::time::Duration;
@@ -345,7 +346,7 @@ fn an_admin_interface_may_be_given_by_its_port_alone_or_by_none() {
     assert_eq!(admin("<web enable='0'/>").web.unwrap().listen, None);
     let kept = admin("<web listen='2222' enable='0'/>").web.unwrap();
     assert_eq!(
-        (kept.listen.map(|listen| listen.address.port), kept.enable),
+        (kept.listen.map(|listen| listen.port), kept.enable),
         (Some(2222), false)
     );
 }

@@ -122,6 +122,26 @@ const SMALL: &[(&str, &str, &str)] = &[
         "addListen service=web ip=*:81",
     ),
     (
+        "<listen ip=\"80\"/>",
+        "<listen ip=\"80\" proxy=\"require\" proxyFrom=\"::1\"/>",
+        "setListen service=web ip=*:80 proxy=require proxyFrom=::1",
+    ),
+    (
+        "<listen ip=\"80\"/>",
+        "<listen ip=\"80\"/><route sni=\"a.test b.test\" group=\"spare\"/>",
+        "addRoute service=web sni=\"a.test b.test\" group=spare",
+    ),
+    (
+        "\"web\">",
+        "\"web\" firstBytesTimeout=\"9\">",
+        "setService service=web firstBytesTimeout=9",
+    ),
+    (
+        "\"main\"",
+        "\"main\" sendProxy=\"v2\" replay=\"4096\"",
+        "setGroup service=web group=main sendProxy=v2 replay=4096",
+    ),
+    (
         "\"web\">",
         "\"web\" idleTimeout=\"9\">",
         "setService service=web idleTimeout=9",
@@ -250,6 +270,61 @@ fn several_listeners_of_which_the_system_chooses_the_port_are_told_apart() {
     {
         leads(&listens(from), &listens(to));
     }
+}
+
+#[test]
+fn routes_never_lead_to_a_group_that_is_gone() {
+    let service = |routes: &str, groups: &str| {
+        reading(&format!(
+            r#"<service name="s"><listen ip="1"/>{routes}<group name="g" enable="1"/>{groups}</service>"#
+        ))
+    };
+    let from = service(
+        r#"<route sni="a" group="x"/><route sni="b" group="g"/>"#,
+        r#"<group name="x"/>"#,
+    );
+    let to = service(
+        r#"<route sni="a" alpn="h2" group="y"/><route sni="b" group="g"/>"#,
+        r#"<group name="y"/>"#,
+    );
+    let expected = "\
+begin
+newGroup service=s group=y scheduler=weightlc
+setRoute service=s route=1 alpn=h2 group=y
+delGroup service=s group=x
+commit
+";
+    assert_eq!(script(&leads(&from, &to)), expected);
+}
+
+#[test]
+fn listeners_of_one_address_differ_in_more_than_that() {
+    let service = |listens: &str| {
+        reading(&format!(
+            r#"<service name="s">{listens}<group name="g" enable="1"/></service>"#
+        ))
+    };
+    let [plain, proxied] = ["<listen ip=\"0\"/>", "<listen ip=\"0\" proxy=\"require\"/>"];
+    let lists: Vec<String> = [
+        &[plain][..],
+        &[proxied],
+        &[plain, proxied],
+        &[proxied, plain],
+        &[proxied, "<listen ip=\"80\" proxy=\"require\"/>", plain],
+        &["<listen ip=\"80\"/>", proxied, proxied],
+    ]
+    .iter()
+    .map(|list| list.concat())
+    .collect();
+    for (from, to) in lists
+        .iter()
+        .flat_map(|from| lists.iter().map(move |to| (from, to)))
+    {
+        leads(&service(from), &service(to));
+    }
+    // One alone keeps its port.
+    let verbs = leads(&service(plain), &service(proxied));
+    assert_eq!(script(&verbs), "setListen service=s ip=*:0 proxy=require\n");
 }
 
 #[test]
