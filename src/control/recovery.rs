@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::check_schedule::{CheckSchedule, HostCheck};
 use super::threads::PanicGuard;
 use crate::balance::{Failure, HostId, HostPool, SourceTurn};
-use crate::config::{Check, Manager, PeriodicTask};
+use crate::config::{Check, Manager, PeriodicTask, ProxyVersion};
 use crate::relay::{
     Clock, Dialogue, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
     Verdict, check_address, check_timeout_ms, probe_timeout_ms,
@@ -219,11 +219,13 @@ impl RecoveryLoop {
                     (true, false) => ProbePriority::Urgent,
                     (true, true) => ProbePriority::UrgentButSilent,
                 };
+                let hosts = (hosts, pool.send_proxy());
                 jobs.extend(self.jobs(watched, hosts, Purpose::Check, priority));
             }
             if heartbeat {
                 let hosts = pool.heartbeat_targets();
                 let hosts = targets(&watched.group, &mut pool, hosts);
+                let hosts = (hosts, pool.send_proxy());
                 jobs.extend(self.jobs(watched, hosts, Purpose::Heartbeat, |_| {
                     ProbePriority::Routine
                 }));
@@ -235,7 +237,7 @@ impl RecoveryLoop {
     fn jobs<'a>(
         &'a self,
         watched: &'a WatchedGroup,
-        hosts: Vec<Target>,
+        (hosts, send_proxy): (Vec<Target>, Option<ProxyVersion>),
         purpose: Purpose,
         priority: impl Fn(HostId) -> ProbePriority + 'a,
     ) -> impl Iterator<Item = Probe<Job>> + 'a {
@@ -252,25 +254,27 @@ impl RecoveryLoop {
         let is_new = |(job, address, _): &(ProbeJob, SocketAddr, Option<SourceTurn>)| {
             !self.under_way.contains(&probe_id(job, *address))
         };
-        jobs.filter(is_new).map(|(job, address, source)| Probe {
-            source,
-            group: group_address(&job.group),
-            priority: job.priority,
-            address,
-            timeout_ms: probe_timeout_ms(watched.timeouts),
-            dialogue: None,
-            is_restarted: false,
-            key: Job::Recovery(job),
-        })
+        jobs.filter(is_new)
+            .map(move |(job, address, source)| Probe {
+                source,
+                group: group_address(&job.group),
+                priority: job.priority,
+                address,
+                timeout_ms: probe_timeout_ms(watched.timeouts),
+                send_proxy,
+                dialogue: None,
+                is_restarted: false,
+                key: Job::Recovery(job),
+            })
     }
 
     /// Starts the checks that are due.
     fn start_checks(&mut self, now_ms: u64) {
         while let Some(check) = self.schedule.take_due(now_ms) {
-            let (target, source) = {
+            let (target, send_proxy, source) = {
                 let mut pool = check.group.pool();
                 let source = pool.next_source(check.host.id);
-                (pool.check_target(check.host), source)
+                (pool.check_target(check.host), pool.send_proxy(), source)
             };
             let Some(address) = target.and_then(|target| target.address) else {
                 self.schedule.ended(&check, false, now_ms);
@@ -282,12 +286,15 @@ impl RecoveryLoop {
                 self.schedule.ended(&check, false, now_ms);
                 continue;
             };
+            // An agent, or who answers checks elsewhere, is no host of the group.
+            let is_host = check.check.decides() && check_address(&check.check, at) == at;
             self.prober.begin(Probe {
                 group: group_address(&check.group),
                 priority: ProbePriority::Routine,
                 address: check_address(&check.check, at),
                 source,
                 timeout_ms: check_timeout_ms(&check.check),
+                send_proxy: send_proxy.filter(|_| is_host),
                 dialogue: Some(Dialogue::new(&check.check, at)),
                 is_restarted: false,
                 key: Job::Check(check, address),

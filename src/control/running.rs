@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::listeners::WantedListeners;
 use super::recovery::WatchedGroup;
 use crate::config::verb::{GroupKey, Verb};
-use crate::config::{self, Config, Control};
-use crate::relay::{Group, Plan, Service, ServiceStats};
+use crate::config::{self, Config, Control, RouteTable};
+use crate::relay::{Group, ListenerPlan, Plan, Routes, Service, ServiceStats};
 
 /// Names of a service and a group.
 type ServiceGroup = (String, String);
@@ -68,17 +68,16 @@ impl Running {
             .iter()
             .filter_map(|service| Some((service.name.as_str(), Arc::new(self.service(service)?))))
             .collect();
-        let routes = wanted
-            .iter()
-            .filter_map(|(key, listener)| {
-                Some((
-                    key.clone(),
-                    Arc::clone(services.get(listener.service.as_str())?),
-                ))
-            })
-            .collect();
+        let listeners = wanted.iter().filter_map(|(key, listener)| {
+            let service = services.get(listener.service.as_str())?;
+            let plan = ListenerPlan {
+                service: Arc::clone(service),
+                proxy_from: listener.proxy_from.clone(),
+            };
+            Some((key.clone(), plan))
+        });
         Plan {
-            routes,
+            listeners: listeners.collect(),
             services: config.services.len(),
             log_sessions: config.logging.connections,
             has_client_lookup: config.control.as_ref().is_some_and(Control::answers_amp),
@@ -89,6 +88,9 @@ impl Running {
         Some(Service {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
+            first_bytes_ms: u64::try_from(service.first_bytes_timeout.as_millis())
+                .unwrap_or(u64::MAX),
+            routes: self.routes(service),
             group: Arc::clone(self.group(&service.name, &service.enabled)?),
             stats: Arc::clone(self.service_stats.get(&service.name)?),
         })
@@ -107,6 +109,21 @@ impl Running {
                 }
             }
         }
+    }
+
+    /// The groups of the service's routes; `None` if it has none.
+    fn routes(&self, service: &config::Service) -> Option<Routes> {
+        let routes = &service.routes;
+        let groups = routes
+            .iter()
+            .filter_map(|route| self.group(&service.name, &route.group));
+        let groups: Vec<_> = groups.cloned().collect();
+        // Reading and verbs have seen to it that each group exists.
+        let has_all = !routes.is_empty() && groups.len() == routes.len();
+        has_all.then(|| Routes {
+            table: RouteTable::new(routes),
+            groups,
+        })
     }
 
     /// All groups, as recovery needs them.

@@ -5,7 +5,6 @@
 
 mod connect;
 
-use std::fmt::Debug;
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr;
@@ -16,31 +15,35 @@ use super::failure::{
     CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, is_unsupported,
     retry_interrupted,
 };
+use super::first_bytes::FirstBytes;
 use super::handoff::{Admission, PendingConnection};
 use super::plan::Group;
 use super::port_gate::PortGates;
 use super::session::{Action, Break, Direction, Session, Side};
 use super::shared::WorkerStats;
 use super::slab::encode_token;
+use super::transport::Transport;
 use crate::balance::{Failure, HealthChange, HostEnd, PickContext, Picked, Random};
-use crate::os::outgoing::ConnectOptions;
-use crate::os::sockets::{DeadPeerTimes, Delivery};
+use crate::os::sockets::DeadPeerTimes;
 
 /// A session and its transport.
 #[derive(Debug)]
 pub(crate) struct Connection<T: Transport> {
     pub(crate) session: Session,
     pub(crate) id: u64,
-    /// The address from which the client connected.
+    /// The address from which the client connected; after a PROXY protocol header, the header's.
     pub(crate) client_address: SocketAddr,
+    /// What its client's first bytes are to tell, and have told.
+    pub(crate) first_bytes: Option<Box<FirstBytes>>,
     /// Counts it in its service and its worker.
     pub(crate) admission: Admission<T>,
-    /// The group that was enabled when the client came. The session stays with it.
+    /// The group that was enabled when the client came, or the one of a route. The session stays
+    /// with it.
     pub(crate) group: Arc<Group>,
     /// The host on which the session is counted.
     pub(crate) picked: Option<Picked>,
     /// The host's part is over, and the pool knows: the session no longer keeps it busy.
-    host_ended: bool,
+    pub(super) host_ended: bool,
     /// The entry in the client lookup, if hosts can ask.
     client_entry: Option<Box<ClientEntry>>,
     /// It is on the worker's ready list.
@@ -59,6 +62,8 @@ pub(crate) struct Context<'a, T: Transport> {
     pub(crate) pipes: &'a mut T::Pipes,
     /// Reads that one run may make before other connections run.
     pub(crate) max_reads: usize,
+    /// Bytes of a client that are looked at before a host is picked.
+    pub(crate) max_first_bytes: usize,
     pub(crate) random: &'a mut Random,
     pub(crate) stats: &'a WorkerStats,
     /// The worker's part of the client lookup, if hosts can ask.
@@ -89,12 +94,20 @@ impl<T: Transport> Connection<T> {
         let PendingConnection {
             transport,
             address,
+            wants_header,
             admission,
         } = pending;
+        let service = &admission.service;
+        let mut session = Session::new(service.timeouts, now_ms);
+        let first_bytes = FirstBytes::new(wants_header, service.routes.is_some());
+        if first_bytes.is_some() {
+            session.await_first_bytes(service.first_bytes_ms);
+        }
         Connection {
-            session: Session::new(admission.service.timeouts, now_ms),
+            session,
             id,
             client_address: address,
+            first_bytes,
             group: Arc::clone(&admission.service.group),
             admission,
             picked: None,
@@ -118,13 +131,20 @@ impl<T: Transport> Connection<T> {
 
     /// Performs the session's actions until it waits, ends or has read its share.
     pub(crate) fn run(&mut self, context: &mut Context<'_, T>) -> RunResult {
-        let before = self.session.bytes();
-        let result = self.run_actions(context);
-        self.count_bytes(before, context.shard);
-        if !matches!(result, RunResult::Closed(_)) {
-            self.report_host(context.now_ms);
+        let mut reads = 0;
+        loop {
+            let before = self.session.bytes();
+            let result = self.run_actions(&mut reads, context);
+            self.count_bytes(before, context.shard);
+            match result {
+                None => self.replay(context.now_ms),
+                Some(RunResult::Closed(reason)) => return RunResult::Closed(reason),
+                Some(result) => {
+                    self.report_host(context.now_ms);
+                    return result;
+                }
+            }
         }
-        result
     }
 
     /// Tells the pool what is new of the host while the session goes on.
@@ -142,7 +162,7 @@ impl<T: Transport> Connection<T> {
     /// What the pool does not know yet: whether a host that has ended sessions early says its first
     /// byte here, and how its part ended if it `is_over`.
     // Test: a_host_that_answers_and_ends_at_once_ends_its_row_of_early_ends.
-    fn host_news(&mut self, is_over: bool, now_ms: u64) -> (bool, Option<HostEnd>) {
+    pub(super) fn host_news(&mut self, is_over: bool, now_ms: u64) -> (bool, Option<HostEnd>) {
         let Some(picked) = &mut self.picked else {
             return (false, None);
         };
@@ -151,23 +171,32 @@ impl<T: Transport> Connection<T> {
         (serves, ends.then(|| self.session.host_end(now_ms)))
     }
 
-    fn run_actions(&mut self, context: &mut Context<'_, T>) -> RunResult {
-        let mut reads = 0;
+    /// `None` if the host is gone and another one is to be asked.
+    fn run_actions(
+        &mut self,
+        reads: &mut usize,
+        context: &mut Context<'_, T>,
+    ) -> Option<RunResult> {
         loop {
             match self.session.next() {
-                Action::Wait => return RunResult::Waiting,
-                Action::Close(reason) => return RunResult::Closed(self.read_break(reason)),
-                Action::Read(_) | Action::Fill(_) if reads >= context.max_reads => {
-                    return RunResult::CutShort;
+                Action::Wait => return Some(RunResult::Waiting),
+                Action::Close(reason) => return Some(RunResult::Closed(self.read_break(reason))),
+                Action::Replay => return None,
+                Action::Read(_) | Action::Fill(_) | Action::Hold if *reads >= context.max_reads => {
+                    return Some(RunResult::CutShort);
+                }
+                Action::Hold => {
+                    *reads += 1;
+                    self.hold(context);
                 }
                 Action::Read(direction) => {
-                    reads += 1;
+                    *reads += 1;
                     self.read(direction, context.buffer, context.now_ms);
                 }
                 Action::Fill(direction) => {
                     let length = self.fill_pipe(direction, context);
                     // As many as it would have taken without the pipe.
-                    reads += 1 + length / context.buffer.len();
+                    *reads += 1 + length / context.buffer.len();
                 }
                 Action::Drain(direction) => {
                     self.drain_pipe(direction, context.pipes, context.now_ms);
@@ -212,7 +241,7 @@ impl<T: Transport> Connection<T> {
     fn write_new(&mut self, direction: Direction, bytes: &[u8], now_ms: u64) {
         let transport = &mut self.transport;
         match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
-            Ok(sent) => self.session.handle_sent(direction, sent, &bytes[sent..]),
+            Ok(sent) => self.session.handle_sent(direction, bytes, sent),
             Err(error) => self.handle_write_error(direction, &error, now_ms),
         }
     }
@@ -328,8 +357,12 @@ impl<T: Transport> Connection<T> {
 
     fn connected(&mut self, context: &mut Context<'_, T>) {
         let connect_ms = self.session.connecting_ms(context.now_ms);
-        self.session.handle_connected(context.now_ms);
         let Some(picked) = &self.picked else { return };
+        let header = self.header_for(picked);
+        self.session.handle_connected(&header, context.now_ms);
+        if picked.replay > 0 {
+            self.session.keep_for_replay(picked.replay);
+        }
         picked.host.counters.add_connect(context.shard, connect_ms);
         let change = self
             .group
@@ -397,12 +430,12 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Logs that this was the last session of a host out of service.
-    fn log_emptied(&self) {
+    pub(super) fn log_emptied(&self) {
         let emptied = self.group.pool().take_emptied();
         self.group.log_emptied(emptied);
     }
 
-    fn log_health_changes(
+    pub(super) fn log_health_changes(
         &self,
         picked: &Picked,
         changes: impl IntoIterator<Item = HealthChange>,
@@ -415,7 +448,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Closes the connection to the picked host and returns that host.
-    fn drop_host(&mut self) -> Option<Picked> {
+    pub(super) fn drop_host(&mut self) -> Option<Picked> {
         // Before the socket: its local address may belong to another connection at once.
         self.client_entry = None;
         self.transport.drop_host();
@@ -451,130 +484,4 @@ impl<T: Transport> Connection<T> {
             self.group.log_emptied(emptied);
         }
     }
-}
-
-/// The way from a client to its host, as a [`Connection`] uses it.
-///
-/// The client's side exists from the start. The host's side comes with `connect`, may be dropped,
-/// and may come again to another host. It is read and written only after `connect_progress`
-/// returned `Connected`. No method blocks.
-pub(crate) trait Transport: Debug + Sized {
-    /// Where sides and listeners register for events.
-    type Registry;
-
-    /// Where pipes come from, and where empty pipes return to.
-    type Pipes;
-
-    /// What accepts clients.
-    type Listener: ListenSocket<Self>;
-
-    /// What wakes a worker.
-    type Waker: Debug;
-
-    /// Wakes a worker: an event for its mailbox comes. A failure is ignored.
-    fn wake(waker: &Self::Waker);
-
-    /// Registers the client's side for every event it will ever wait for.
-    ///
-    /// # Errors
-    /// The system's, if it cannot watch one more socket.
-    fn register(&mut self, registry: &Self::Registry, token: usize) -> io::Result<()>;
-
-    /// Starts a connect to a host and registers the host's side. No host's side may exist.
-    ///
-    /// # Errors
-    /// Why it was not started; no host's side exists then.
-    fn connect(
-        &mut self,
-        to: &Picked,
-        options: ConnectOptions,
-        registry: &Self::Registry,
-        token: usize,
-    ) -> Result<(), ConnectError>;
-
-    /// The state of the connect; `Pending` without a host's side. A failure is reported once.
-    /// With a `connect_hint` the system has already proved the connection and is not asked.
-    fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress;
-
-    /// The local address of the host's side, once its connect has started. One system call.
-    fn local_address(&self) -> Option<SocketAddr>;
-
-    /// The address that the client connected to. One system call.
-    fn asked_address(&self) -> Option<SocketAddr>;
-
-    /// Closes the host's side after a failed connect.
-    fn drop_host(&mut self);
-
-    /// Has TCP look for dead peers on both sides. A failure is ignored.
-    fn watch_peers(&mut self, times: DeadPeerTimes);
-
-    /// The error by which a side broke, unless a call has returned it.
-    fn take_error(&mut self, side: Side) -> Option<io::Error>;
-
-    /// How many bytes host and client have acknowledged, where the system tells.
-    fn deliveries(&self) -> [Option<Delivery>; 2];
-
-    /// Closes both sides. The client's descriptor may stay open until the transport is dropped.
-    fn close(&mut self, mode: CloseMode);
-
-    /// Reads once; 0 is the end of the stream.
-    ///
-    /// # Errors
-    /// Those of recv(2).
-    fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize>;
-
-    /// Writes once.
-    ///
-    /// # Errors
-    /// Those of send(2).
-    fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize>;
-
-    /// Moves bytes from the direction's source into a pipe, which belongs to this direction until
-    /// it is empty again. 0 is the end of the stream, or an urgent mark. `None`: no pipe is free.
-    fn fill_pipe(
-        &mut self,
-        direction: Direction,
-        pipes: &mut Self::Pipes,
-    ) -> Option<io::Result<usize>>;
-
-    /// Moves bytes from the direction's pipe, which holds `length`, to its sink. Returns how many.
-    ///
-    /// # Errors
-    /// Those of splice(2).
-    fn drain_pipe(
-        &mut self,
-        direction: Direction,
-        length: usize,
-        pipes: &mut Self::Pipes,
-    ) -> io::Result<usize>;
-
-    /// Ends the writing half.
-    ///
-    /// # Errors
-    /// Those of shutdown(2).
-    fn shutdown_write(&mut self, side: Side) -> io::Result<()>;
-}
-
-/// A listening socket.
-pub(crate) trait ListenSocket<T: Transport>: Sized {
-    /// The socket as the controller opens it.
-    type Socket;
-
-    /// Takes over a socket.
-    fn new(socket: Self::Socket) -> Self;
-
-    /// Registers for an event whenever the backlog is no longer empty.
-    ///
-    /// # Errors
-    /// The system's, if it cannot watch one more socket.
-    fn register(&mut self, registry: &T::Registry, token: usize) -> io::Result<()>;
-
-    /// The reverse of `register`.
-    fn deregister(&mut self, registry: &T::Registry);
-
-    /// Accepts a client.
-    ///
-    /// # Errors
-    /// Those of accept(2).
-    fn accept(&self) -> io::Result<(T, SocketAddr)>;
 }

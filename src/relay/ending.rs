@@ -6,10 +6,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
-use super::connection::{Connection, Transport};
+use super::connection::Connection;
 use super::failure::EndReason;
 use super::plan::Group;
 use super::slab::Slab;
+use super::transport::Transport;
 use crate::balance::HostId;
 use crate::config::Network;
 
@@ -286,13 +287,14 @@ pub(super) fn still_ends<T: Transport>(connection: &Connection<T>, cause: EndCau
     let pool = || connection.group.pool();
     match (cause, &connection.picked) {
         // A session that came after that found the host good enough: while all have failed, they are
-        // tried (`failOpen`).
-        // Test: sessions_that_come_while_all_have_failed_stay.
+        // tried (`failOpen`). One of the same millisecond may have come before, and is ended.
+        // Tests: sessions_that_come_while_all_have_failed_stay,
+        // sessions_of_a_host_that_fails_are_ended_where_the_group_says_so.
         (EndCause::HostFailed, Some(picked)) => {
             let failed_since_ms = pool().failed_since_ms(picked.id);
             let connected_ms = connection.session.connected_ms();
             failed_since_ms
-                .is_some_and(|since_ms| connected_ms.is_some_and(|at_ms| at_ms < since_ms))
+                .is_some_and(|since_ms| connected_ms.is_some_and(|at_ms| at_ms <= since_ms))
         }
         (EndCause::HostOut, Some(picked)) => !pool().is_wanted(picked.id),
         (EndCause::HostFailed | EndCause::HostOut, None) => false,

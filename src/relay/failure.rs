@@ -233,12 +233,18 @@ pub enum EndReason {
     Killed,
     /// An operator had sessions spread anew, and its host had too many.
     Rebalanced,
+    /// The client did not say in time what its service wants to know before it picks a host.
+    FirstBytesLate,
+    /// The client said too much before that was known.
+    FirstBytesTooLong,
+    /// The client was to send a PROXY protocol header, and sent something else.
+    BadProxyHeader,
 }
 
 impl EndReason {
     /// Every reason, in the order of [`EndReason::index`].
     #[doc(hidden)]
-    pub const ALL: [EndReason; 15] = [
+    pub const ALL: [EndReason; 18] = [
         EndReason::Finished,
         EndReason::ClientGone,
         EndReason::ClientReset,
@@ -254,6 +260,9 @@ impl EndReason {
         EndReason::Drained,
         EndReason::Killed,
         EndReason::Rebalanced,
+        EndReason::FirstBytesLate,
+        EndReason::FirstBytesTooLong,
+        EndReason::BadProxyHeader,
     ];
 
     /// Its position in [`EndReason::ALL`], for counters.
@@ -280,6 +289,9 @@ impl EndReason {
             EndReason::Drained => "drained",
             EndReason::Killed => "killed",
             EndReason::Rebalanced => "rebalanced",
+            EndReason::FirstBytesLate => "first_bytes_late",
+            EndReason::FirstBytesTooLong => "first_bytes_too_long",
+            EndReason::BadProxyHeader => "bad_proxy_header",
         }
     }
 
@@ -301,6 +313,9 @@ impl EndReason {
             // HAProxy has no such limit. P is its letter for what a limit of its own ended.
             (EndReason::MaxDuration, false) => "PC",
             (EndReason::MaxDuration, true) => "PD",
+            // R is HAProxy's letter for what comes before a server is chosen: the request.
+            (EndReason::FirstBytesLate, _) => "cR",
+            (EndReason::FirstBytesTooLong | EndReason::BadProxyHeader, _) => "PR",
             (EndReason::HostFailed, false) => "DC",
             (EndReason::HostFailed, true) => "DD",
             (

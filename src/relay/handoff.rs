@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::connection::Transport;
 use super::plan::Service;
 use super::shared::Shared;
 use super::tcp_transport::TcpTransport;
+use super::transport::Transport;
 use crate::sync::lock;
 
 /// Clients that may wait in a queue: as many as one iteration accepts at a listener.
@@ -21,6 +21,8 @@ const MAX_WAITING: usize = 64;
 pub(crate) struct PendingConnection<T: Transport> {
     pub(crate) transport: T,
     pub(crate) address: SocketAddr,
+    /// Whether it must begin with a PROXY protocol header.
+    pub(crate) wants_header: bool,
     pub(crate) admission: Admission<T>,
 }
 

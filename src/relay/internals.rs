@@ -11,14 +11,14 @@ use std::sync::mpsc::{SyncSender, channel, sync_channel};
 
 use super::clock::Clock;
 use super::connection::Connection;
-use super::connection::{ListenSocket, Transport};
 use super::engine::{Engine, MAILBOX_TOKEN, Message, Polled};
 use super::failure::{CloseMode, ConnectError, ConnectProgress, EndReason};
 use super::mailbox::WorkerMessage;
-use super::plan::{Group, ListenKey, Plan, Service};
+use super::plan::{Group, ListenKey, ListenerPlan, Plan, Service};
 use super::session::{Direction, Readiness, Side};
 use super::shared::Shared;
 use super::slab::{TokenTarget, decode_token, encode_token};
+use super::transport::{ListenSocket, Transport};
 use super::worker::LIMITS;
 use crate::balance::{HostPool, Picked};
 use crate::config;
@@ -51,11 +51,13 @@ impl SessionBench {
         let service = Arc::new(Service {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
+            first_bytes_ms: 0,
+            routes: None,
             group: Arc::new(Group::new(&service.name, &group.name, pool)),
             stats: Arc::default(),
         });
         let plan = Arc::new(Plan {
-            routes: [(key.clone(), service)].into(),
+            listeners: [(key.clone(), ListenerPlan::new(service))].into(),
             services: 1,
             ..Plan::default()
         });

@@ -3,7 +3,9 @@
 //! Only this module uses mio. It reads no file and knows no operator: the controller sends each
 //! worker a `Plan` through its mailbox.
 
+mod byte_reader;
 mod check;
+mod client_hello;
 mod client_lookup;
 mod clock;
 mod connection;
@@ -12,6 +14,10 @@ mod ending;
 mod engine;
 mod events;
 mod failure;
+mod first_bytes;
+#[cfg(any(test, feature = "internals"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod handoff;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
@@ -20,6 +26,7 @@ mod mailbox;
 mod plan;
 mod port_gate;
 mod probe;
+mod proxy_protocol;
 mod session;
 mod session_record;
 mod shared;
@@ -29,6 +36,7 @@ mod slab;
 mod source;
 mod tcp_transport;
 mod timer_wheel;
+mod transport;
 mod worker;
 
 pub(crate) use check::{Dialogue, Verdict, check_address, check_timeout_ms};
@@ -47,7 +55,7 @@ pub use failure::EndReason;
 pub(crate) use failure::ResourceError;
 pub(crate) use mailbox::{Mailbox, WorkerLiveness, WorkerMessage};
 pub use plan::ListenKey;
-pub(crate) use plan::{Group, Plan, Service, ServiceStats};
+pub(crate) use plan::{Group, ListenerPlan, Plan, Routes, Service, ServiceStats};
 pub(crate) use probe::{Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, probe_timeout_ms};
 pub use session::Phase;
 pub(crate) use session::TimeoutsMs;

@@ -4,15 +4,16 @@
 //! services, are shared between one plan and the next.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::client_hello::ClientHello;
 use super::events::health_log::{self, HealthLog};
 use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
 use crate::balance::{HealthChange, Host, HostId, HostPool};
-use crate::config::CheckKind;
+use crate::config::{CheckKind, Network, RouteTable};
 use crate::os::listen::{BindAddress, ListenOptions};
 use crate::sync::lock;
 
@@ -41,8 +42,8 @@ impl ListenKey {
 /// Which service is behind each listener.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// The service of each listener.
-    pub(crate) routes: HashMap<ListenKey, Arc<Service>>,
+    /// What is behind each listener.
+    pub(crate) listeners: HashMap<ListenKey, ListenerPlan>,
     /// How many services the configuration has.
     pub(crate) services: usize,
     /// Whether each session is logged.
@@ -51,11 +52,60 @@ pub(crate) struct Plan {
     pub(crate) has_client_lookup: bool,
 }
 
+/// What is behind a listener.
+#[derive(Debug, Clone)]
+pub(crate) struct ListenerPlan {
+    pub(crate) service: Arc<Service>,
+    /// From whom a PROXY protocol header is expected; an empty list is from everybody. `None`:
+    /// from nobody.
+    pub(crate) proxy_from: Option<Arc<[Network]>>,
+}
+
+impl ListenerPlan {
+    /// A listener of `service` at which no header is expected.
+    pub(crate) fn new(service: Arc<Service>) -> ListenerPlan {
+        ListenerPlan {
+            service,
+            proxy_from: None,
+        }
+    }
+
+    /// Whether a client at `address` must begin with a PROXY protocol header.
+    pub(crate) fn wants_header(&self, address: IpAddr) -> bool {
+        self.proxy_from.as_ref().is_some_and(|from| {
+            let address = address.to_canonical();
+            from.is_empty() || from.iter().any(|network| network.contains(address))
+        })
+    }
+}
+
+/// The groups of a service that clients get by what their ClientHello asks for.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    pub(crate) table: RouteTable,
+    /// The group of each route, in the order of the table.
+    pub(crate) groups: Vec<Arc<Group>>,
+}
+
+impl Routes {
+    /// The group of the route that a client gets, if any.
+    pub(crate) fn choose(&self, hello: Option<&ClientHello>) -> Option<&Arc<Group>> {
+        let hello = hello?;
+        let alpn: Vec<&[u8]> = hello.alpn.iter().map(Vec::as_slice).collect();
+        let route = self.table.choose(hello.server_name.as_deref(), &alpn)?;
+        self.groups.get(route)
+    }
+}
+
 /// A service as the workers see it.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) name: String,
     pub(crate) timeouts: TimeoutsMs,
+    /// How long a client may take to say what is to be known before its host is picked.
+    pub(crate) first_bytes_ms: u64,
+    /// `None`: nobody's first bytes are looked at for a route.
+    pub(crate) routes: Option<Routes>,
     /// The group that gets new sessions.
     pub(crate) group: Arc<Group>,
     pub(crate) stats: Arc<ServiceStats>,
@@ -207,6 +257,8 @@ impl Service {
         Arc::new(Service {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
+            first_bytes_ms: 5000,
+            routes: None,
             group: Arc::new(Group::new("s", "g", pool)),
             stats: Arc::default(),
         })

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::connection::Connection;
-use super::connection::Transport;
 use super::events::tcplog::TcpLogLine;
 use super::events::{Event, SessionEnd};
 use super::failure::EndReason;
@@ -17,6 +16,7 @@ use super::plan::Plan;
 use super::session::Phase;
 use super::shared::Shared;
 use super::slab::Slab;
+use super::transport::Transport;
 use crate::log_targets;
 
 /// Slots listed in one iteration. Each session costs a short lock, a system call (its local
@@ -31,6 +31,10 @@ const MAX_REQUESTS: usize = 16;
 pub(crate) struct SessionRecord<'a> {
     pub(crate) id: u64,
     pub(crate) client: SocketAddr,
+    /// Where the connection itself comes from, if a header named another address as the client's.
+    pub(crate) via: Option<SocketAddr>,
+    /// The name that the client's ClientHello asks for, where routes look at it.
+    pub(crate) server_name: Option<&'a str>,
     pub(crate) service: &'a str,
     pub(crate) group: &'a str,
     /// The present name of its host, which may have been renamed since it was picked.
@@ -45,6 +49,8 @@ pub(crate) struct SessionRecord<'a> {
     pub(crate) bytes_to_client: u64,
     /// Hosts that failed this client.
     pub(crate) retries: usize,
+    /// Hosts that have seen what the client said, if that are several.
+    pub(crate) seen_by: Option<usize>,
 }
 
 impl<'a> SessionRecord<'a> {
@@ -56,9 +62,13 @@ impl<'a> SessionRecord<'a> {
         let (bytes_to_host, bytes_to_client) = session.bytes();
         let started_ms = session.started_ms();
         let connected_ms = session.connected_ms();
+        let first_bytes = connection.first_bytes.as_ref();
+        let replays = usize::from(session.replays());
         SessionRecord {
             id: connection.id,
             client: connection.client_address,
+            via: first_bytes.and_then(|it| it.via),
+            server_name: first_bytes.and_then(|it| it.server_name.as_deref()),
             service: &connection.admission.service.name,
             group: &connection.group.name,
             host: picked.and_then(|picked| connection.group.pool().host_name(picked.id)),
@@ -69,6 +79,7 @@ impl<'a> SessionRecord<'a> {
             bytes_to_host,
             bytes_to_client,
             retries: session.failed_attempts(),
+            seen_by: (replays > 0).then(|| replays + usize::from(connected_ms.is_some())),
         }
     }
 
@@ -77,6 +88,8 @@ impl<'a> SessionRecord<'a> {
         SessionEnd {
             id: self.id,
             client: self.client,
+            via: self.via,
+            server_name: self.server_name.map(str::to_owned),
             accepted_wall_ms,
             service: self.service.to_owned(),
             group: self.group.to_owned(),
@@ -98,6 +111,8 @@ fn status<T: Transport>(connection: &Connection<T>, now_ms: u64) -> SessionStatu
     SessionStatus {
         id: record.id,
         client: record.client,
+        via: record.via,
+        server_name: record.server_name.map(str::to_owned),
         service: record.service.to_owned(),
         group: record.group.to_owned(),
         host: record.host,
@@ -153,8 +168,12 @@ pub(super) fn report_end<T: Transport>(
 pub struct SessionStatus {
     /// No other session of this process has it.
     pub id: u64,
-    /// The client's address.
+    /// The client's address; after a PROXY protocol header, the header's.
     pub client: SocketAddr,
+    /// Where the connection itself comes from, if a header named another address as the client's.
+    pub via: Option<SocketAddr>,
+    /// The name that the client's TLS ClientHello asks for, where routes look at it.
+    pub server_name: Option<String>,
     /// Its service's name.
     pub service: String,
     /// The group that was enabled when the session began.
@@ -274,6 +293,8 @@ impl SessionStatus {
         SessionStatus {
             id: 1 << 48 | 2,
             client: "10.0.0.9:33333".parse().unwrap(),
+            via: None,
+            server_name: None,
             service: "web".to_owned(),
             group: "main".to_owned(),
             host: Some("one".to_owned()),

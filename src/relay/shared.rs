@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::client_lookup::ClientLookup;
 use super::clock::Clock;
-use super::connection::Transport;
 use super::events::RecentEvents;
 use super::failure::{EndReason, ResourceError};
 use super::handoff::Handoffs;
 use super::tcp_transport::TcpTransport;
+use super::transport::Transport;
 
 /// How often the same shortage is logged.
 const SHORTAGE_LOG_INTERVAL_MS: u64 = 1000;

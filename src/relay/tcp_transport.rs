@@ -10,11 +10,11 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token, Waker};
 use rustix::net::sockopt;
 
-use super::connection::{ListenSocket, Transport};
 use super::failure::{
     CloseMode, ConnectError, ConnectProgress, Shortage, classify_connect_error, connect_progress,
 };
 use super::session::{Direction, Readiness, Side};
+use super::transport::{ListenSocket, Transport};
 use crate::balance::{Failure, Picked};
 use crate::os::addresses;
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;

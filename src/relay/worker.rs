@@ -7,6 +7,7 @@ use mio::{Events, Poll, Token};
 
 use super::connection::Connection;
 use super::engine::{Engine, Limits, MAILBOX_TOKEN, Polled};
+use super::first_bytes::MAX_FIRST_BYTES;
 use super::mailbox::Mailbox;
 use super::shared::Shared;
 use super::tcp_transport::{TcpTransport, readiness};
@@ -18,6 +19,7 @@ pub(super) const LIMITS: Limits = Limits {
     // noticeably.
     // Test: an_endless_session_and_a_thousand_small_ones_all_get_on.
     max_reads: 16,
+    first_bytes: MAX_FIRST_BYTES,
     max_events: 1024,
 };
 
@@ -110,7 +112,7 @@ mod tests {
     use crate::os::listen::{BindAddress, ListenOptions, bind_all};
     use crate::relay::clock::Clock;
     use crate::relay::mailbox::{Registered, WorkerMessage};
-    use crate::relay::plan::{ListenKey, Plan, Service};
+    use crate::relay::plan::{ListenKey, ListenerPlan, Plan, Service};
 
     fn shared() -> Arc<Shared> {
         let shared = Shared::new(Clock::start(), 2, 0);
@@ -172,9 +174,9 @@ mod tests {
         let (_, good, address) = listener();
         prepare(&mailbox, vec![(key.clone(), good)]).unwrap();
         let _client = TcpStream::connect(address).unwrap();
-        let route = (key, Service::example(host.local_addr().unwrap()));
+        let service = Service::example(host.local_addr().unwrap());
         let plan = Arc::new(Plan {
-            routes: [route].into(),
+            listeners: [(key, ListenerPlan::new(service))].into(),
             ..Plan::default()
         });
         serve(&mailbox, &plan);
@@ -187,9 +189,9 @@ mod tests {
     fn clients_that_all_come_to_one_worker_are_shared_with_the_other() {
         let host = StdListener::bind("127.0.0.1:0").unwrap();
         let (key, listener, address) = listener();
-        let route = (key.clone(), Service::example(host.local_addr().unwrap()));
+        let service = Service::example(host.local_addr().unwrap());
         let plan = Arc::new(Plan {
-            routes: [route].into(),
+            listeners: [(key.clone(), ListenerPlan::new(service))].into(),
             ..Plan::default()
         });
         let shared = shared();

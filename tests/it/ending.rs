@@ -163,6 +163,9 @@ fn sessions_of_a_host_that_fails_are_ended_where_the_group_says_so() {
     let mut controlled = Controlled::start(&config.replace("</config>", logging));
     let client = patient(connect(controlled.txlb.address()));
     let at_host = listener.accept();
+    // Once a byte has passed, txlb has seen that the host accepted.
+    (&at_host).write_all(b"!").unwrap();
+    (&client).read_exact(&mut [0]).unwrap();
     drop(listener);
     let deadline = Instant::now() + Duration::from_secs(20);
     while controlled.txlb.count("host web:main/a is down") == 0 {

@@ -28,6 +28,7 @@ mod early_ends;
 mod ending;
 mod examples;
 mod failover;
+mod first_bytes;
 mod hostile_socket;
 mod house;
 mod log;

@@ -321,9 +321,8 @@ fn the_examples_are_read_without_a_warning() {
     let parts = of("<listen ").chain(of("<route "));
     let parts: String = parts.copied().collect();
     assert_eq!(parts.matches("/>").count(), 4, "{parts}");
-    let groups = ["b", "mail", "certificates"].map(|name| {
-        format!("<group name=\"{name}\"><host ip=\"10.0.0.1:1\"/></group>")
-    });
+    let groups = ["b", "mail", "certificates"]
+        .map(|name| format!("<group name=\"{name}\"><host ip=\"10.0.0.1:1\"/></group>"));
     read(&format!(
         "<config><service name=\"a\">{parts}<group name=\"g\" enable=\"true\">\
          <host ip=\"10.0.0.1:1\"/></group>{}</service></config>",

@@ -71,9 +71,14 @@ fn session_row(view: &View<'_>, session: &SessionStatus) -> Element {
         .with(
             el("th")
                 .attr("scope", "row")
-                .text(&session.client.to_string()),
+                .text(&session.client.to_string())
+                .maybe(session.via.map(|via| small(&format!("via {via}")))),
         )
-        .with(el("td").text(&session.service))
+        .with(
+            el("td")
+                .text(&session.service)
+                .maybe(session.server_name.as_deref().map(small)),
+        )
         .with(el("td").text(&format!("{}/{host}", session.group)))
         .with(number(&age(session.age_ms)))
         .with(number(&age(session.idle_ms)))
@@ -81,6 +86,11 @@ fn session_row(view: &View<'_>, session: &SessionStatus) -> Element {
         .with(number(&bytes(session.bytes_to_client)))
         .with(el("td").text(session.phase.as_str()))
         .maybe(end_button(view, session, &session_id))
+}
+
+/// What belongs to the text before it.
+fn small(text: &str) -> Element {
+    el("small").text(&format!(" {text}"))
 }
 
 fn end_button(view: &View<'_>, session: &SessionStatus, session_id: &str) -> Option<Element> {

@@ -14,7 +14,7 @@ use super::host_status::HostStatus;
 use super::hosts::Hosts;
 use super::sticky::Clients;
 use super::{HostId, Pick, PickContext, Scheduler, Schedulers};
-use crate::config::{self, Algorithm, Check, Endpoint};
+use crate::config::{self, Algorithm, Check, Endpoint, ProxyVersion};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct HostPool {
     /// Where connections to hosts come from; `None` without anything special.
     source: Option<Arc<config::Source>>,
     mptcp: bool,
+    send_proxy: Option<ProxyVersion>,
+    replay: u32,
     /// Whether the address of a host is a listener of this process.
     has_circular: bool,
     /// Hosts out of service whose last session has ended, until they are taken.
@@ -69,6 +71,10 @@ pub struct Picked {
     /// Whether the host has ended sessions early since it last served: then its first byte is to be
     /// reported at once ([`HostPool::host_reported`]).
     pub ended_early: bool,
+    /// The PROXY protocol header that its group's hosts get first.
+    pub send_proxy: Option<ProxyVersion>,
+    /// Bytes of the client that are kept for another host, should this one end before its first.
+    pub replay: u32,
     /// The placement that a sticky client had before.
     previous: Option<Placement>,
 }
@@ -112,6 +118,8 @@ impl HostPool {
             fail_after: 0,
             source: None,
             mptcp: false,
+            send_proxy: None,
+            replay: 0,
             has_circular: false,
             emptied: Vec::new(),
         };
@@ -144,6 +152,7 @@ impl HostPool {
         }
         // The prefix identifies clients: with another one, they all are new.
         self.fail_after = group.fail_after;
+        (self.send_proxy, self.replay) = (group.send_proxy, group.replay);
         let prefix = group.sticky_prefix;
         self.clients = sticky.then(|| match self.clients.take() {
             Some(clients) if clients.prefix() == prefix => clients,
@@ -153,6 +162,11 @@ impl HostPool {
         self.configure_checks(&group.checks, now_ms);
         self.configure_source(group);
         self.scheduler.rebuild(&self.hosts);
+    }
+
+    /// The PROXY protocol header that its hosts get first.
+    pub fn send_proxy(&self) -> Option<ProxyVersion> {
+        self.send_proxy
     }
 
     /// Picks a host and counts the session on it, in one step. `None` if no host is left to
@@ -177,6 +191,8 @@ impl HostPool {
             host,
             address,
             ended_early,
+            send_proxy: self.send_proxy,
+            replay: self.replay,
             previous,
         };
         self.scheduler.session_started(&self.hosts, id);

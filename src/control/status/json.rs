@@ -217,6 +217,8 @@ fn session(session: &SessionStatus) -> Object {
     Object::new()
         .with("id", format!("{:x}", session.id))
         .with("client", session.client.to_string())
+        .with("via", text(session.via))
+        .with("server_name", session.server_name.as_deref())
         .with("service", session.service.as_str())
         .with("group", session.group.as_str())
         .with("host", session.host.as_deref())

@@ -233,10 +233,10 @@ pub(in crate::control) fn sessions(sessions: &Sessions, columns: usize) -> Vec<S
         ];
         lines.push(session_row(heads, layout));
     }
-    lines.extend(rows.iter().map(|row| {
-        let cells = row.each_ref().map(String::as_str);
-        session_row(cells, layout)
-    }));
+    for (row, session) in rows.iter().zip(&sessions.list) {
+        lines.push(session_row(row.each_ref().map(String::as_str), layout));
+        lines.extend(first_bytes(session).map(|text| cut(&text, layout.columns)));
+    }
     if sessions.more > 0 {
         lines.extend(layout.wrap(&format!("and {} more", sessions.more), ""));
     }
@@ -254,6 +254,15 @@ fn session(session: &SessionStatus) -> [String; 7] {
         bytes(session.bytes_to_client),
         session.phase.as_str().to_owned(),
     ]
+}
+
+/// What the first bytes of a session's client have told.
+fn first_bytes(session: &SessionStatus) -> Option<String> {
+    let via = session.via.map(|via| format!("via {via}"));
+    let name = session.server_name.as_ref();
+    let name = name.map(|name| format!("asks for {name}, gets {}", session.group));
+    let told: Vec<String> = via.into_iter().chain(name).collect();
+    (!told.is_empty()).then(|| format!("  {}", told.join("; ")))
 }
 
 fn session_row(cells: [&str; 7], layout: Layout) -> String {

@@ -1,13 +1,14 @@
 //! Connects a session to the host that was picked, from one source address after the other.
 
-use super::{Connection, Context, Transport};
-use crate::balance::{Failure, SourceTurn};
+use super::{Connection, Context};
+use crate::balance::SourceTurn;
 use crate::relay::client_lookup::ClientTable;
 use crate::relay::failure::{ConnectError, Shortage};
 use crate::relay::session::Side;
 use crate::relay::slab::encode_token;
 use crate::relay::source::sources;
 use crate::relay::timer_wheel::TICK_MS;
+use crate::relay::transport::Transport;
 
 /// How many source addresses without a free port one run tries. Each search takes as long as there
 /// are ports, and many addresses may run out at the same time.
@@ -22,8 +23,7 @@ impl<T: Transport> Connection<T> {
         context: &mut Context<'_, T>,
     ) {
         if !self.choose_port() {
-            let failure = Failure::Other("it has no port, and its client asked for none".into());
-            return self.connect_failed(ConnectError::Host(failure), context);
+            return self.pass_over_host(context.now_ms);
         }
         let Some(picked) = &self.picked else { return };
         let (to, now_ms) = (picked.address, context.now_ms);
@@ -76,11 +76,22 @@ impl<T: Transport> Connection<T> {
         let Some(picked) = self.picked.as_mut().filter(|it| it.address.port() == 0) else {
             return true;
         };
-        let asked = self.transport.asked_address();
-        picked
-            .address
-            .set_port(asked.map_or(0, |asked| asked.port()));
-        picked.address.port() != 0
+        let asked = self.first_bytes.as_ref().and_then(|it| it.asked);
+        let asked = asked.or_else(|| self.transport.asked_address());
+        let port = asked.map_or(0, |asked| asked.port());
+        picked.address.set_port(port);
+        port != 0
+    }
+
+    /// Leaves the picked host to others, through no fault of its own: it has no port, and a header
+    /// says that this client asked for port 0.
+    fn pass_over_host(&mut self, now_ms: u64) {
+        if let Some(picked) = self.picked.take() {
+            let client = self.client_address.ip();
+            self.group.pool().release(picked.id, client, now_ms);
+            self.log_emptied();
+            self.session.handle_connect_failed(picked.id, false, now_ms);
+        }
     }
 
     /// Gives the picked host back to the pool: none of the sources can be used before `retry_ms`,

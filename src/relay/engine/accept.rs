@@ -8,13 +8,13 @@ use std::sync::atomic::Ordering;
 use super::listeners::{Accepted, Listener};
 use super::{ACCEPT_PAUSE_MS, Engine, FIRST_LISTENER, Socket, enqueue};
 use crate::relay::connection::Connection;
-use crate::relay::connection::{ListenSocket, Transport};
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::{Admission, PendingConnection};
 use crate::relay::mailbox::Registered;
 use crate::relay::plan::{ListenKey, Service};
 use crate::relay::shared::{Capacity, check_capacity};
 use crate::relay::slab::FIRST_SPECIAL;
+use crate::relay::transport::{ListenSocket, Transport};
 
 /// Clients accepted at one listener before connections run.
 const MAX_ACCEPTS_PER_ITERATION: usize = 64;
@@ -71,9 +71,9 @@ impl<T: Transport> Engine<T> {
     /// Accepts from the prepared listeners from now on.
     pub(super) fn open_prepared(&mut self) {
         for PreparedListener { index, key, socket } in std::mem::take(&mut self.prepared) {
-            match self.plan.routes.get(&key) {
-                Some(service) => {
-                    let listener = Listener::new(key, socket, Arc::clone(service));
+            match self.plan.listeners.get(&key) {
+                Some(plan) => {
+                    let listener = Listener::new(key, socket, plan.clone());
                     self.listeners.fill(index, listener);
                     // The event for its first client may have come before the plan.
                     self.listeners.mark_ready(index);
@@ -122,21 +122,22 @@ impl<T: Transport> Engine<T> {
             let Some(listener) = self.listeners.get(index) else {
                 return Backlog::Empty;
             };
-            match self.capacity_for(&listener.service) {
+            match self.capacity_for(&listener.plan.service) {
                 Capacity::Free => {}
                 Capacity::Full => {
                     self.pause_accepting(ResourceError::Full, None);
                     return Backlog::NotEmpty;
                 }
                 Capacity::Reserved => {
-                    self.log_reserved(&listener.service);
+                    self.log_reserved(&listener.plan.service);
                     return Backlog::Paused;
                 }
             }
             let error = match listener.accept() {
                 Accepted::Client(transport, address) => {
-                    let service = Arc::clone(&listener.service);
-                    self.assign_client(service, transport, address);
+                    let service = Arc::clone(&listener.plan.service);
+                    let wants_header = listener.plan.wants_header(address.ip());
+                    self.assign_client(service, transport, (address, wants_header));
                     continue;
                 }
                 Accepted::Aborted => continue,
@@ -151,12 +152,18 @@ impl<T: Transport> Engine<T> {
     }
 
     /// Counts an accepted client, and takes it or hands it off to a less busy worker.
-    fn assign_client(&mut self, service: Arc<Service>, transport: T, address: SocketAddr) {
+    fn assign_client(
+        &mut self,
+        service: Arc<Service>,
+        transport: T,
+        (address, wants_header): (SocketAddr, bool),
+    ) {
         let worker = self.shared.handoffs.choose(self.number);
         // Before another worker has the client: this worker checks the service's limit.
         let pending = PendingConnection {
             transport,
             address,
+            wants_header,
             admission: Admission::new(service, &self.shared, self.number),
         };
         let stays = match worker == self.number {

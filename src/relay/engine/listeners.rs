@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::relay::connection::{ListenSocket, Transport};
-use crate::relay::plan::{ListenKey, Service, ServiceStats};
+use crate::relay::plan::{ListenKey, ListenerPlan, ServiceStats};
+use crate::relay::transport::{ListenSocket, Transport};
 
 /// How long a listener that must be closed goes on accepting.
 // Closing one of several SO_REUSEPORT sockets resets the clients in its accept backlog, so the
@@ -27,7 +27,7 @@ const PAUSE_MS: u64 = 100;
 pub(super) struct Listener<T: Transport> {
     pub(super) key: ListenKey,
     pub(super) socket: T::Listener,
-    pub(super) service: Arc<Service>,
+    pub(super) plan: ListenerPlan,
     /// Its backlog may hold clients, and it is on the ready list or paused. An edge comes only for
     /// the first client, so this stays set until the backlog was seen empty.
     waiting: bool,
@@ -48,11 +48,11 @@ pub(super) enum Accepted<T> {
 }
 
 impl<T: Transport> Listener<T> {
-    pub(super) fn new(key: ListenKey, socket: T::Listener, service: Arc<Service>) -> Listener<T> {
+    pub(super) fn new(key: ListenKey, socket: T::Listener, plan: ListenerPlan) -> Listener<T> {
         Listener {
             key,
             socket,
-            service,
+            plan,
             waiting: false,
             close_by_ms: None,
         }
@@ -200,7 +200,10 @@ impl<T: Transport> ListenerSet<T> {
 
     /// Pauses a listener until a session of its service ends, or for a while.
     pub(super) fn pause(&mut self, index: usize, now_ms: u64) {
-        let Some(key) = self.get_mut(index).map(|it| service_key(&it.service.stats)) else {
+        let Some(key) = self
+            .get_mut(index)
+            .map(|it| service_key(&it.plan.service.stats))
+        else {
             return;
         };
         if self.paused.is_empty() {
@@ -346,7 +349,7 @@ mod tests {
     fn a_pause_is_its_services_alone_and_ends_by_itself() {
         let mut listeners = listeners(3);
         let stats = |listeners: &mut ListenerSet<TcpTransport>, index: usize| {
-            Arc::clone(&listeners.get_mut(index).unwrap().service.stats)
+            Arc::clone(&listeners.get_mut(index).unwrap().plan.service.stats)
         };
         let (first, second) = (stats(&mut listeners, 0), stats(&mut listeners, 1));
         (0..3).for_each(|index| listeners.mark_ready(index));

@@ -16,7 +16,7 @@ use std::time::Duration;
 use accept::PreparedListener;
 use listeners::ListenerSet;
 
-use super::connection::{Connection, Context, ListenSocket, RunResult, Transport};
+use super::connection::{Connection, Context, RunResult};
 use super::ending::EndRequests;
 use super::failure::{CloseMode, EndReason, Shortage};
 use super::mailbox::WorkerMessage;
@@ -27,6 +27,7 @@ use super::session_record::{self, SessionLists};
 use super::shared::{Shared, WorkerStats};
 use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
 use super::timer_wheel::{MAX_POLL_MS, Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
+use super::transport::{ListenSocket, Transport};
 use crate::balance::Random;
 
 /// How long no client is accepted after a shortage.
@@ -93,6 +94,8 @@ pub(super) struct Limits {
     pub(super) buffer_bytes: usize,
     /// Reads that a connection may make before others run.
     pub(super) max_reads: usize,
+    /// Bytes of a client that are looked at before its host is picked.
+    pub(super) first_bytes: usize,
     /// Events that one poll returns at most.
     pub(super) max_events: usize,
 }
@@ -310,8 +313,8 @@ impl<T: Transport> Engine<T> {
             let Some(listener) = self.listeners.get_mut(index) else {
                 continue;
             };
-            match self.plan.routes.get(&listener.key) {
-                Some(service) => listener.service = Arc::clone(service),
+            match self.plan.listeners.get(&listener.key) {
+                Some(plan) => listener.plan = plan.clone(),
                 None => self.listeners.close_soon(index, self.now_ms),
             }
         }
@@ -379,6 +382,7 @@ impl<T: Transport> Engine<T> {
                 buffer: &mut self.buffer,
                 pipes: &mut self.pipes,
                 max_reads: self.limits.max_reads,
+                max_first_bytes: self.limits.first_bytes,
                 random: &mut self.random,
                 stats: &self.shared.stats[self.number],
                 client_table: self

@@ -135,8 +135,12 @@ impl fmt::Display for HostName {
 pub struct SessionEnd {
     /// No other session of this balancer has it.
     pub id: u64,
-    /// The client's address.
+    /// The client's address; after a PROXY protocol header, the header's.
     pub client: SocketAddr,
+    /// Where the connection itself comes from, if a header named another address as the client's.
+    pub via: Option<SocketAddr>,
+    /// The name that the client's TLS ClientHello asks for, where routes look at it.
+    pub server_name: Option<String>,
     /// When the client was accepted, in milliseconds since 1970.
     pub accepted_wall_ms: u64,
     /// Its service's name.

@@ -47,7 +47,18 @@ impl fmt::Display for TcpLogLine<'_> {
             retries if session.host.is_none() => write!(f, "{retries}")?,
             retries => write!(f, "+{retries}")?,
         }
-        f.write_str(" 0/0")
+        f.write_str(" 0/0")?;
+        // What HAProxy's layout has no place for follows it, where there is any.
+        if let Some(name) = session.server_name {
+            write!(f, " sni={}", Escaped(name))?;
+        }
+        if let Some(via) = session.via {
+            write!(f, " via={}:{}", via.ip().to_canonical(), via.port())?;
+        }
+        match session.seen_by {
+            Some(hosts) => write!(f, " seen_by={hosts}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,6 +101,8 @@ mod tests {
         SessionRecord {
             id: 1,
             client: "10.0.1.2:33313".parse().unwrap(),
+            via: None,
+            server_name: None,
             service: "web",
             group: "main",
             host: Some("one".to_owned()),
@@ -100,6 +113,7 @@ mod tests {
             bytes_to_host: 0,
             bytes_to_client: 212,
             retries: 0,
+            seen_by: None,
         }
     }
 

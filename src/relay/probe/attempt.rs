@@ -8,6 +8,7 @@ use super::Probe;
 use crate::balance::Failure;
 use crate::relay::check::{Dialogue, Verdict};
 use crate::relay::failure::{ConnectError, ConnectProgress, connect_progress};
+use crate::relay::proxy_protocol;
 
 #[derive(Debug)]
 pub(super) struct Attempt<K> {
@@ -44,7 +45,10 @@ impl<K> Attempt<K> {
         if !self.is_connected {
             match connect_progress(&self.socket) {
                 ConnectProgress::Failed(error) => return AttemptProgress::Failed(error),
-                ConnectProgress::Connected => self.is_connected = true,
+                ConnectProgress::Connected => {
+                    self.is_connected = true;
+                    self.send_header();
+                }
                 ConnectProgress::Pending => {}
             }
         }
@@ -57,6 +61,16 @@ impl<K> Attempt<K> {
             (Some(dialogue), false) => is_late.then(|| dialogue.timed_out(false)),
         };
         verdict.map_or(AttemptProgress::Pending, AttemptProgress::Done)
+    }
+
+    /// Says that this is a connection of txlb's own. A new socket takes so few bytes at once; if it
+    /// is broken, what follows tells.
+    fn send_header(&mut self) {
+        if let Some(version) = self.probe.send_proxy {
+            let mut header = Vec::new();
+            proxy_protocol::write_local(version, &mut header);
+            let _ = self.socket.write(&header);
+        }
     }
 }
 

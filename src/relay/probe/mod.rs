@@ -27,6 +27,7 @@ use super::source::sources;
 use super::tcp_transport::connect;
 use super::timer_wheel::Stall;
 use crate::balance::SourceTurn;
+use crate::config::ProxyVersion;
 
 /// How long a probe may take where there is no connect timeout. Linux gives up after about two
 /// minutes.
@@ -109,6 +110,8 @@ pub(crate) struct Probe<K> {
     pub(crate) source: Option<SourceTurn>,
     /// How long it may take, from its start.
     pub(crate) timeout_ms: u64,
+    /// The PROXY protocol header that the host gets first, if its group's hosts get one.
+    pub(crate) send_proxy: Option<ProxyVersion>,
     /// What is said once the host has accepted; nothing for a health check or a heartbeat.
     pub(crate) dialogue: Option<Dialogue>,
     /// Whether it has made room for another probe before. It does so once: a slow host is judged by

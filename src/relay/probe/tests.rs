@@ -33,6 +33,7 @@ fn probe(key: &'static str, address: SocketAddr) -> Probe<&'static str> {
         address,
         source: None,
         timeout_ms: 5_000,
+        send_proxy: None,
         dialogue: None,
         is_restarted: false,
     }

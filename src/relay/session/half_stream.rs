@@ -78,6 +78,13 @@ pub(crate) struct Readiness {
 /// What the connection must do next, and the method that reports the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
+    /// Read from the client and keep what it says, before a host is picked or before anything is
+    /// written to it: `handle_held`, `handle_held_end` or `handle_would_block`; once enough is
+    /// known, `handle_first_bytes`.
+    Hold,
+    /// The host has ended before it said anything: connect to another one, and say it all again:
+    /// `handle_replay`.
+    Replay,
     /// Pick a host and start a connect: `handle_picked`, `handle_no_host`, `handle_routing_loop`,
     /// `handle_connect_failed`, `handle_moved`, `handle_no_port` or `handle_shortage`.
     Pick,
@@ -114,6 +121,8 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
+    /// Its client's first bytes are awaited, by which its host is picked.
+    FirstBytes,
     /// It needs a host.
     Picking,
     /// It needs a host, but this machine has no file descriptor or local port left.
@@ -130,6 +139,7 @@ impl Phase {
     /// Its name in JSON and tables.
     pub fn as_str(self) -> &'static str {
         match self {
+            Phase::FirstBytes => "first-bytes",
             Phase::Picking => "picking",
             Phase::Waiting => "waiting",
             Phase::Connecting => "connecting",
@@ -145,10 +155,14 @@ pub(crate) struct HalfStream {
     source: Source,
     sink: Sink,
     after_short_read: AfterShortRead,
-    /// Bytes that were read and not taken by the sink. The first `buffered_sent` of them were
-    /// written since.
+    /// Bytes that were read and not taken by the sink, or that are kept. The first `buffered_sent`
+    /// of them were written since.
     buffered: Vec<u8>,
     buffered_sent: usize,
+    /// How many bytes of the source are kept after they were written; 0 is none.
+    keeps: u32,
+    /// The first so many of `buffered` are txlb's own, a PROXY protocol header. They do not count.
+    own: u16,
     /// Bytes in the direction's pipe. If there are any, `buffered` is empty.
     piped: usize,
     bulk: Bulk,
@@ -232,6 +246,8 @@ impl HalfStream {
             after_short_read: AfterShortRead::Nothing,
             buffered: Vec::new(),
             buffered_sent: 0,
+            keeps: 0,
+            own: 0,
             piped: 0,
             bulk: Bulk::default(),
             sent: 0,
@@ -243,7 +259,7 @@ impl HalfStream {
         // Back-pressure: the source is read only while the sink has room.
         match (self.sink, self.source) {
             (Sink::Writable, _) if self.piped > 0 => Action::Drain(direction),
-            (Sink::Writable, _) if !self.buffered.is_empty() => Action::Write(direction),
+            (Sink::Writable, _) if self.has_buffered() => Action::Write(direction),
             (Sink::Writable, Source::Readable) if self.uses_pipe() => Action::Fill(direction),
             (Sink::Writable, Source::Readable) => Action::Read(direction),
             (Sink::Writable, Source::Ended) => Action::Shutdown(direction),
@@ -266,10 +282,17 @@ impl HalfStream {
         self.piped
     }
 
-    /// Whether to read into a pipe. splice(2) never gets past an urgent mark; read does.
+    /// Whether to read into a pipe. splice(2) never gets past an urgent mark; read does. What is in
+    /// a pipe cannot be kept.
     // Test: what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent.
     fn uses_pipe(&self) -> bool {
-        self.bulk.is_reached() && self.after_short_read != AfterShortRead::Unknown
+        let past_mark = self.after_short_read != AfterShortRead::Unknown;
+        self.bulk.is_reached() && past_mark && self.keeps == 0
+    }
+
+    /// Whether its source may have something to read.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.source == Source::Readable
     }
 
     /// Whether nothing more will ever be written.
@@ -371,28 +394,101 @@ impl HalfStream {
         self.source = Source::Ended;
     }
 
-    /// Of the bytes just read, `sent` were written. Buffers the rest.
-    pub(crate) fn handle_sent(&mut self, sent: usize, rest: &[u8]) {
+    /// Of the `bytes` just read, `sent` were written. Buffers the rest.
+    pub(crate) fn handle_sent(&mut self, bytes: &[u8], sent: usize) {
         debug_assert!(!self.has_unsent(), "read while bytes were buffered");
         self.sent += sent as u64;
-        if !rest.is_empty() {
-            self.buffered.extend_from_slice(rest);
-            self.sink = Sink::Full;
+        if self.keeps > 0 && self.has_room_to_keep(bytes.len()) {
+            self.buffered.extend_from_slice(bytes);
+            self.buffered_sent += sent;
         } else {
-            self.finish_ending();
+            self.forget_kept();
+            self.buffered.extend_from_slice(&bytes[sent..]);
+        }
+        match sent < bytes.len() {
+            true => self.sink = Sink::Full,
+            false => self.finish_ending(),
         }
     }
 
     /// Buffered bytes were written.
     pub(crate) fn handle_buffered_sent(&mut self, sent: usize) {
-        self.sent += sent as u64;
+        let own = usize::from(self.own);
+        let counted = |sent: usize| sent.saturating_sub(own) as u64;
+        self.sent += counted(self.buffered_sent + sent) - counted(self.buffered_sent);
         self.buffered_sent += sent;
-        if self.buffered_sent == self.buffered.len() {
+        if self.has_buffered() {
+            return self.sink = Sink::Full;
+        }
+        if self.keeps == 0 {
+            self.free_buffer();
+        }
+        self.finish_ending();
+    }
+
+    /// Bytes were read that must not be written yet.
+    pub(crate) fn hold(&mut self, bytes: &[u8]) {
+        self.buffered.extend_from_slice(bytes);
+    }
+
+    /// The source has ended behind what is held.
+    pub(crate) fn handle_end_behind_held(&mut self) {
+        self.source = match self.has_unsent() {
+            true => Source::Ending,
+            false => Source::Ended,
+        };
+    }
+
+    /// Drops the first `length` bytes of what is held.
+    pub(crate) fn drop_held(&mut self, length: usize) {
+        self.buffered.drain(..length);
+        if self.buffered.is_empty() {
             self.free_buffer();
             self.finish_ending();
-        } else {
-            self.sink = Sink::Full;
         }
+    }
+
+    /// Has `header` written before all else.
+    pub(crate) fn lead_with(&mut self, header: &[u8]) {
+        debug_assert!(self.buffered_sent == 0, "has begun");
+        self.own = u16::try_from(header.len()).unwrap_or(u16::MAX);
+        self.buffered.splice(..0, header.iter().copied());
+    }
+
+    /// Keeps the first bytes of the source, up to `limit`, so that they can be written again.
+    pub(crate) fn keep(&mut self, limit: u32) {
+        self.keeps = limit;
+        if !self.has_room_to_keep(0) {
+            self.keeps = 0;
+        }
+    }
+
+    /// Whether all that was written is kept.
+    pub(crate) fn keeps_all(&self) -> bool {
+        self.keeps > 0
+    }
+
+    /// Keeps nothing that is written.
+    pub(crate) fn forget_kept(&mut self) {
+        self.keeps = 0;
+        if !self.has_buffered() {
+            self.free_buffer();
+        }
+    }
+
+    /// Its sink is gone, and all that was kept will be written to another one.
+    pub(crate) fn rewind(&mut self) {
+        self.buffered.drain(..usize::from(self.own));
+        (self.own, self.buffered_sent) = (0, 0);
+        self.sink = Sink::Full;
+        if self.source == Source::Ended && self.has_buffered() {
+            self.source = Source::Ending;
+        }
+    }
+
+    fn has_room_to_keep(&self, more: usize) -> bool {
+        let kept = self.buffered.len() - usize::from(self.own) + more;
+        u32::try_from(kept).is_ok_and(|kept| kept <= self.keeps)
     }
 
     /// The sink's writing half was ended.
@@ -400,8 +496,11 @@ impl HalfStream {
         self.sink = Sink::Closed;
     }
 
-    /// The sink broke: unsent bytes are lost.
+    /// The sink broke: unsent bytes are lost, unless all are kept.
     pub(crate) fn abort(&mut self) {
+        if self.keeps_all() {
+            return self.sink = Sink::Closed;
+        }
         self.sink = Sink::Closed;
         self.piped = 0;
         self.free_buffer();
@@ -419,7 +518,11 @@ impl HalfStream {
 
     /// Whether bytes were read that are not written yet.
     pub(crate) fn has_unsent(&self) -> bool {
-        self.piped > 0 || !self.buffered.is_empty()
+        self.piped > 0 || self.has_buffered()
+    }
+
+    fn has_buffered(&self) -> bool {
+        self.buffered_sent < self.buffered.len()
     }
 
     /// All bytes were written: if the source's end follows them, it is reached.
@@ -433,5 +536,6 @@ impl HalfStream {
     fn free_buffer(&mut self) {
         self.buffered = Vec::new();
         self.buffered_sent = 0;
+        self.own = 0;
     }
 }

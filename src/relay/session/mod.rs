@@ -5,6 +5,7 @@
 
 mod attempts;
 mod half_stream;
+mod held;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,8 @@ pub(crate) use attempts::{TimeoutsMs, earliest};
 use half_stream::HalfStream;
 pub use half_stream::Phase;
 pub(crate) use half_stream::{Action, Direction, Readiness, Side};
+pub(crate) use silence::Break;
+use silence::PeerWatch;
 
 use super::failure::EndReason;
 use crate::balance::{HostEnd, HostId};
@@ -30,6 +33,8 @@ const ROUTING_LOOP_WAIT_MS: u64 = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
+    /// The client's first bytes are awaited, until then.
+    FirstBytes { until_ms: u64 },
     /// It needs a host.
     Picking,
     /// It needs a host, but none can be connected to now.
@@ -58,6 +63,9 @@ pub(crate) struct Session {
     to_client: HalfStream,
     /// The side that broke first, and how.
     broken: Option<(Side, Break)>,
+    /// The host was written a header of txlb's own: what the client has said already is to follow in
+    /// the same write.
+    reads_ahead: bool,
     /// The side that sent the last byte.
     last_sender: Side,
     /// Whether the source of each direction has said anything.
@@ -75,6 +83,8 @@ pub(crate) struct Session {
     delivery_checked_ms: u64,
     timeouts: TimeoutsMs,
     started_ms: u64,
+    /// How long it awaited the client's first bytes, without `paused_ms`.
+    awaited_ms: u64,
     /// How long the process or the machine stood still since then, and until when.
     paused_ms: u64,
     resumed_ms: u64,
@@ -88,25 +98,8 @@ pub(crate) struct Session {
     attempts: Attempts,
     /// How often it has waited for a shortage to pass.
     pauses: u8,
-}
-
-/// Whether TCP looks for dead peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum PeerWatch {
-    Later,
-    Due,
-    On,
-}
-
-/// How a connection broke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Break {
-    /// An event said so, and the error was not read yet.
-    Unknown,
-    /// The peer reset it.
-    Reset,
-    /// The peer answered nothing: keepalive or the unacked timeout ended it.
-    Silent,
+    /// How many hosts ended without an answer to what was then said to another one.
+    replays: u8,
 }
 
 impl Session {
@@ -117,6 +110,7 @@ impl Session {
             to_host: HalfStream::new(),
             to_client: HalfStream::new(),
             broken: None,
+            reads_ahead: false,
             last_sender: Side::Client,
             spoke: [false; 2],
             host_ended_first: false,
@@ -127,6 +121,7 @@ impl Session {
             delivery_checked_ms: u64::MAX,
             timeouts,
             started_ms: now_ms,
+            awaited_ms: 0,
             paused_ms: 0,
             resumed_ms: 0,
             checked_paused_ms: 0,
@@ -135,12 +130,15 @@ impl Session {
             last_write_retry_ms: u64::MAX,
             attempts: Attempts::new(),
             pauses: 0,
+            replays: 0,
         }
     }
 
     /// The next action. Changes nothing: ask again after each action.
     pub(crate) fn next(&self) -> Action {
         match self.state {
+            State::FirstBytes { .. } if self.to_host.is_readable() => Action::Hold,
+            State::FirstBytes { .. } => Action::Wait,
             State::Picking => Action::Pick,
             State::Paused { .. } => Action::Wait,
             State::Connecting {
@@ -161,6 +159,12 @@ impl Session {
         }
         if self.checks_delivery {
             return Action::CheckDelivery;
+        }
+        if self.may_replay() {
+            return Action::Replay;
+        }
+        if self.reads_ahead && self.to_host.is_readable() {
+            return Action::Hold;
         }
         // The direction to the client first: a client waits for its answer.
         match (
@@ -184,6 +188,7 @@ impl Session {
     /// What it is doing, as operators see it.
     pub(crate) fn phase(&self) -> Phase {
         match self.state {
+            State::FirstBytes { .. } => Phase::FirstBytes,
             State::Picking => Phase::Picking,
             State::Paused { .. } => Phase::Waiting,
             State::Connecting { .. } => Phase::Connecting,
@@ -234,6 +239,7 @@ impl Session {
     pub(crate) fn deadline_ms(&self) -> Option<u64> {
         let deadline_ms = match self.state {
             State::Picking | State::Closed(_) => return None,
+            State::FirstBytes { until_ms } => Some(until_ms.saturating_add(self.paused_ms)),
             State::Paused { until_ms } => Some(until_ms),
             State::Connecting { since_ms, .. } => earliest(
                 self.timeouts.connect_ends_ms(since_ms),
@@ -266,11 +272,13 @@ impl Session {
             (State::Relaying, _) if ready.error => self.handle_broken(side, Break::Unknown, now_ms),
             // Before it has a host, only a reset by the client counts: a client that has merely
             // ended its stream waits for its answer.
-            (State::Picking | State::Paused { .. } | State::Connecting { .. }, Side::Client)
-                if ready.error =>
-            {
-                self.close(EndReason::ClientGone);
-            }
+            (
+                State::FirstBytes { .. }
+                | State::Picking
+                | State::Paused { .. }
+                | State::Connecting { .. },
+                Side::Client,
+            ) if ready.error => self.close(EndReason::ClientGone),
             _ => {}
         }
     }
@@ -304,7 +312,7 @@ impl Session {
     /// The only hosts left are addresses of txlb itself. Waits for a second: an address may be
     /// moving to another machine, and clients that retry at once come less often.
     pub(crate) fn handle_routing_loop(&mut self, now_ms: u64) {
-        let until_ms = self.started_ms + ROUTING_LOOP_WAIT_MS;
+        let until_ms = self.started_ms + self.awaited_ms + ROUTING_LOOP_WAIT_MS;
         if now_ms < until_ms {
             self.state = State::Paused { until_ms };
         } else {
@@ -329,8 +337,12 @@ impl Session {
         }
     }
 
-    /// The host has accepted.
-    pub(crate) fn handle_connected(&mut self, now_ms: u64) {
+    /// The host has accepted. `header` is written to it first; it may be empty.
+    pub(crate) fn handle_connected(&mut self, header: &[u8], now_ms: u64) {
+        if !header.is_empty() {
+            self.reads_ahead = !self.to_host.has_unsent();
+            self.to_host.lead_with(header);
+        }
         self.state = State::Relaying;
         self.connected_ms = Some(now_ms);
         self.active_ms = now_ms;
@@ -382,7 +394,7 @@ impl Session {
     fn pause(&mut self, until_ms: u64, now_ms: u64) {
         let wait_ends_ms = self
             .total_wait_ends_ms()
-            .unwrap_or(self.started_ms + MAX_SHORTAGE_WAIT_MS);
+            .unwrap_or(self.started_ms + self.awaited_ms + MAX_SHORTAGE_WAIT_MS);
         if now_ms >= wait_ends_ms {
             self.close(EndReason::LocalError);
         } else {
@@ -396,12 +408,20 @@ impl Session {
     pub(crate) fn handle_read(&mut self, direction: Direction, short: bool, now_ms: u64) {
         self.active_ms = now_ms;
         self.last_sender = direction.source();
-        self.spoke[direction.index()] = true;
+        self.note_spoken(direction);
         let half_stream = self.half_stream_mut(direction);
         if short {
             half_stream.handle_short_read();
         } else {
             half_stream.handle_full_read();
+        }
+    }
+
+    fn note_spoken(&mut self, direction: Direction) {
+        self.spoke[direction.index()] = true;
+        // The host has answered: no other one will be asked.
+        if direction == Direction::ToClient && self.to_host.keeps_all() {
+            self.to_host.forget_kept();
         }
     }
 
@@ -415,7 +435,7 @@ impl Session {
     ) {
         self.active_ms = now_ms;
         self.last_sender = direction.source();
-        self.spoke[direction.index()] = true;
+        self.note_spoken(direction);
         self.half_stream_mut(direction)
             .handle_pipe_filled(bytes, worthwhile);
     }
@@ -435,9 +455,9 @@ impl Session {
         self.close_if_finished();
     }
 
-    /// Of the bytes just read, `sent` were written. Buffers the rest.
-    pub(crate) fn handle_sent(&mut self, direction: Direction, sent: usize, rest: &[u8]) {
-        self.half_stream_mut(direction).handle_sent(sent, rest);
+    /// Of the `bytes` just read, `sent` were written. Buffers the rest.
+    pub(crate) fn handle_sent(&mut self, direction: Direction, bytes: &[u8], sent: usize) {
+        self.half_stream_mut(direction).handle_sent(bytes, sent);
         self.close_if_finished();
     }
 
@@ -446,6 +466,7 @@ impl Session {
         if sent > 0 {
             self.active_ms = now_ms;
         }
+        self.reads_ahead &= direction != Direction::ToHost;
         self.half_stream_mut(direction).handle_buffered_sent(sent);
         self.close_if_finished();
     }
@@ -534,7 +555,7 @@ impl Session {
     /// The second direction needs no half-close: closing the socket does the same, with one system
     /// call less.
     fn close_if_finished(&mut self) {
-        if !self.to_host.is_finished() || !self.to_client.is_finished() {
+        if !self.to_host.is_finished() || !self.to_client.is_finished() || self.may_replay() {
             return;
         }
         self.close(self.break_reason());
@@ -551,8 +572,9 @@ impl Session {
     }
 
     fn total_wait_ends_ms(&self) -> Option<u64> {
-        let started_ms = self.started_ms.saturating_add(self.paused_ms);
-        self.timeouts.total_wait_ends_ms(started_ms)
+        let passed_ms = self.awaited_ms.saturating_add(self.paused_ms);
+        let since_ms = self.started_ms.saturating_add(passed_ms);
+        self.timeouts.total_wait_ends_ms(since_ms)
     }
 
     fn is_half_closed(&self) -> bool {

@@ -4,10 +4,29 @@
 use std::io::{self, ErrorKind};
 
 use super::attempts::is_past;
-use super::{Break, Direction, PeerWatch, Session, Side, State};
+use super::{Direction, Session, Side, State};
 use crate::os::sockets::Delivery;
 use crate::relay::failure::EndReason;
 use crate::relay::timer_wheel::Stall;
+
+/// Whether TCP looks for dead peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PeerWatch {
+    Later,
+    Due,
+    On,
+}
+
+/// How a connection broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// An event said so, and the error was not read yet.
+    Unknown,
+    /// The peer reset it.
+    Reset,
+    /// The peer answered nothing: keepalive or the unacked timeout ended it.
+    Silent,
+}
 
 impl Break {
     /// How a connection broke, by the error of a system call.
@@ -51,6 +70,7 @@ impl Session {
             return;
         }
         match &mut self.state {
+            State::FirstBytes { .. } => self.close(EndReason::FirstBytesLate),
             State::Paused { .. } => self.state = State::Picking,
             State::Connecting { late, .. } => *late = true,
             State::Relaying if silent => self.checks_delivery = true,

@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 
-use super::super::connection::{Connection, Transport};
+use super::super::connection::Connection;
 use super::super::failure::EndReason;
 use super::super::port_gate::PortGates;
 use super::super::session::{Action, Direction, Side};
-use super::host_farm::{FIRST_PORT, HostFarm};
+use super::super::transport::Transport;
+use super::host_farm::HostFarm;
 use super::socket::Socket;
 use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::{HostId, PickContext, Picked};
@@ -30,7 +31,21 @@ impl Connection<SimulatedTransport> {
             }
             EndReason::ClientSilent if client.given_up => connected,
             EndReason::HostSilent if host.is_some_and(|it| it.given_up) => connected,
-            EndReason::ClientGone => !connected && client.reset,
+            EndReason::ClientGone => {
+                let says_nothing = client.ended && client.said == 0;
+                !connected && (client.reset || says_nothing && self.transport.wants.header)
+            }
+            EndReason::BadProxyHeader => !connected && self.transport.has_bad_header(),
+            EndReason::FirstBytesTooLong => {
+                let SimulatedTransport { ref wants, .. } = self.transport;
+                !self.transport.has_read_enough() && client.read >= wants.limit
+            }
+            EndReason::FirstBytesLate => {
+                let SimulatedTransport {
+                    wants, started_ms, ..
+                } = &self.transport;
+                !self.transport.has_read_enough() && awake_ms(*started_ms) >= wants.timeout_ms
+            }
             EndReason::ClientSilent | EndReason::HostSilent => {
                 let progress_ms = self.transport.progress_ms();
                 connected
@@ -67,7 +82,8 @@ impl Connection<SimulatedTransport> {
     /// nothing is known of a reset.
     fn is_complete(&self, side: Side) -> bool {
         self.transport.pair(side).is_some_and(|(sink, source)| {
-            source.is_read_out() && sink.wrote == source.said && !sink.reset_known
+            let passed = self.transport.passed(side);
+            source.is_read_out() && passed == source.said && !sink.reset_known
         })
     }
 
@@ -95,8 +111,18 @@ impl Connection<SimulatedTransport> {
 
     /// Checks that it has given up only if no host was left. Call it after a run that has picked.
     pub(super) fn check_picks(&mut self, host_farm: &HostFarm) {
+        let is_first = matches!(
+            self.session.next(),
+            Action::Close(
+                EndReason::ClientGone
+                    | EndReason::BadProxyHeader
+                    | EndReason::FirstBytesLate
+                    | EndReason::FirstBytesTooLong
+                    | EndReason::MaxDuration
+            )
+        );
         let transport = &mut self.transport;
-        if transport.host.is_some() {
+        if transport.host.is_some() || is_first || self.session.awaits_first_bytes() {
             return;
         }
         let (refused, no_port) = (&transport.refused, &transport.no_port);
@@ -126,6 +152,16 @@ impl Connection<SimulatedTransport> {
             self.session,
             self.transport
         );
+        if self.session.awaits_first_bytes() {
+            let client = &self.transport.client;
+            assert!(!self.transport.has_read_enough(), "knows all, and waits");
+            let gives = client.has_something() || client.ended || client.reset;
+            assert!(
+                !gives,
+                "does not look: {:#?} {:#?}",
+                self.session, self.transport
+            );
+        }
         if self.session.connected_ms().is_none() {
             return;
         }
@@ -154,9 +190,12 @@ impl Connection<SimulatedTransport> {
 
     /// Checks that it buffers no more than it may.
     pub(super) fn check_memory(&self, buffer: usize) {
-        for direction in [Direction::ToHost, Direction::ToClient] {
+        let replay = self.picked.as_ref().map_or(0, |picked| picked.replay);
+        let SimulatedTransport { wants, lead, .. } = &self.transport;
+        let first = lead.len() + buffer.max(wants.limit).max(replay as usize);
+        for (direction, most) in [(Direction::ToHost, first), (Direction::ToClient, buffer)] {
             let buffered = self.session.half_stream(direction).buffered().len();
-            assert!(buffered <= buffer, "keeps more than it ever reads");
+            assert!(buffered <= most, "keeps more than it ever reads");
         }
     }
 
@@ -215,7 +254,7 @@ impl SimulatedTransport {
         };
         let may_be_again = match end {
             AttemptEnd::Failed(_) => host_farm.group.pool().has_moved(picked.id, picked.address),
-            AttemptEnd::ResetByHost | AttemptEnd::Abandoned => false,
+            AttemptEnd::ResetByHost | AttemptEnd::Abandoned | AttemptEnd::Replayed { .. } => false,
             AttemptEnd::Connected { .. } | AttemptEnd::NoPort | AttemptEnd::NoDescriptor => true,
         };
         if !may_be_again {
@@ -340,17 +379,20 @@ impl SimulatedTransport {
         self.outcomes.iter().any(short)
     }
 
-    pub(super) fn check_bytes(&self, sink: Side, bytes: &[u8]) {
-        let (sink, source) = self.pair(sink).expect("writes without a host");
-        assert!(
-            sink.wrote + bytes.len() <= source.read,
-            "writes bytes that were never read"
-        );
-        for (index, byte) in bytes.iter().enumerate() {
-            let position = sink.wrote + index;
+    pub(super) fn check_bytes(&self, side: Side, bytes: &[u8]) {
+        let (sink, source) = self.pair(side).expect("writes without a host");
+        let (lead, skip) = match side {
+            Side::Host => (self.lead.as_slice(), self.header().0),
+            Side::Client => (&[][..], 0),
+        };
+        for (byte, position) in bytes.iter().zip(sink.wrote..) {
+            let expected = lead.get(position).copied().unwrap_or_else(|| {
+                let position = position - lead.len() + skip;
+                assert!(position < source.read, "writes bytes that were never read");
+                source.byte(position)
+            });
             assert_eq!(
-                *byte,
-                source.byte(position),
+                *byte, expected,
                 "a byte is lost, doubled or out of place at {position}"
             );
         }
@@ -363,10 +405,4 @@ pub(super) fn is_place_of((id, mut address): (HostId, SocketAddr), picked: &Pick
         address.set_port(picked.address.port());
     }
     (id, address) == (picked.id, picked.address)
-}
-
-/// Where a client connected to: clients of some ports find hosts that others do not.
-pub(super) fn asked_address(serial: u32) -> SocketAddr {
-    let port = FIRST_PORT + u16::try_from(serial % 3).unwrap_or(0);
-    SocketAddr::from(([10, 0, 0, 9], port))
 }

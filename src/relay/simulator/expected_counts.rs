@@ -107,6 +107,7 @@ impl ExpectedCounts {
             }
             AttemptEnd::Failed(_) | AttemptEnd::ResetByHost => totals.failures += 1,
             AttemptEnd::Abandoned => {}
+            AttemptEnd::Replayed { to_host } => totals.bytes[0] += to_host,
             AttemptEnd::NoPort => self.no_port += 1,
             AttemptEnd::NoDescriptor => self.no_descriptor += 1,
         }

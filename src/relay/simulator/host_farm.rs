@@ -20,7 +20,8 @@ use crate::balance::{
     AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
 };
 use crate::config::{
-    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, Scheduler, Source,
+    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, ProxyVersion, Scheduler,
+    Source,
 };
 use crate::os::outgoing::SourceAddress;
 
@@ -78,6 +79,8 @@ impl HostFarm {
             slow_start: any_slow_start(random),
             initial: [Initial::Up, Initial::Down][usize::from(random.below(16) == 0)],
             fail_open: random.below(8) > 0,
+            send_proxy: any_version(random),
+            replay: [0, 0, 40, 1000][random.index(4)],
             ..config::Group::default()
         };
         let hosts = match random.below(32) {
@@ -136,6 +139,8 @@ impl HostFarm {
             0..=3 => add_host(&mut self.config, random),
             4 => self.config.scheduler = any_scheduler(random),
             5 => self.config.slow_start = any_slow_start(random),
+            7 => self.config.send_proxy = any_version(random),
+            8 => self.config.replay ^= 40,
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
@@ -451,6 +456,10 @@ fn source_addresses(count: usize) -> Vec<IpAddr> {
     let last = (101..).take(count);
     let addresses = last.map(|last| IpAddr::from([10, 0, 0, last]));
     addresses.chain([Ipv6Addr::LOCALHOST.into()]).collect()
+}
+
+fn any_version(random: &mut Random) -> Option<ProxyVersion> {
+    [None, None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)][random.index(4)]
 }
 
 fn any_slow_start(random: &mut Random) -> Option<Duration> {

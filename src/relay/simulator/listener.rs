@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::super::connection::ListenSocket;
+use super::super::transport::ListenSocket;
 use super::transport::{Network, SimulatedTransport};
 use crate::balance::Random;
 

@@ -7,6 +7,7 @@ mod checks;
 mod expected_counts;
 mod host_farm;
 mod listener;
+mod opening;
 mod peer;
 mod simulation;
 mod socket;
@@ -64,6 +65,8 @@ fn every_run_keeps_its_promises() {
     for (what, times, least) in [
         ("half-closes", total(|seen| seen.half_closes), 5000),
         ("retries", total(|seen| seen.retries), 1000),
+        ("replays", total(|seen| seen.replays), 300),
+        ("headers", total(|seen| seen.headers), 1000),
         ("runs cut short", total(|seen| seen.cut_short), 1000),
         ("bytes left in a pipe", total(|seen| seen.piped), 1000),
         ("pauses", total(|seen| seen.pauses), 1000),

@@ -24,6 +24,8 @@ pub(super) struct Peer {
     pub(super) manner: Manner,
     /// Bytes that it sends in all.
     pub(super) to_say: usize,
+    /// The first of them; the others are computed.
+    pub(super) opening: Vec<u8>,
     /// It receives nothing at the moment.
     pub(super) stalled: bool,
     /// It has closed and receives nothing any more.
@@ -47,6 +49,7 @@ impl Peer {
         Peer {
             manner,
             to_say: random.index(most),
+            opening: Vec::new(),
             stalled: random.below(4) == 0,
             gone: false,
             slowly_ms: [0, 0, 0, 150, 450, 7000][random.index(6)],

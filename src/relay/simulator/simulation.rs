@@ -123,11 +123,12 @@ impl Simulation {
         let ip = [10, 9, 0, u8::try_from(world.random.below(3)).unwrap()];
         let port = 40_000 + u16::try_from(world.clients).unwrap();
         let address = SocketAddr::from((ip, port));
-        let service = &world.services[0];
+        let number = listener.service();
+        let (service, wants) = (&world.services[number], world.wants[number]);
         let client = SimulatedTransport::new(
             world.clients,
             address.ip(),
-            (service.timeouts, Arc::clone(&service.group)),
+            (service.timeouts, Arc::clone(&service.group), wants),
             world.now_ms,
             Random::new(world.random.next_u64()),
             world.trace,
@@ -238,9 +239,9 @@ impl Simulation {
             ..ListenKey::at(place)
         };
         let open = (0..2).filter(|index| listens[*index]);
-        let routes = open.map(|index| (key(index), Arc::clone(&self.world.services[index])));
+        let listeners = open.map(|index| (key(index), self.world.listener_plan(index)));
         let plan = Arc::new(Plan {
-            routes: routes.collect(),
+            listeners: listeners.collect(),
             services: 2,
             log_sessions: true,
             has_client_lookup: true,

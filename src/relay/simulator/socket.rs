@@ -115,6 +115,9 @@ impl Socket {
 
     /// The peer's byte at `position`.
     pub(super) fn byte(&self, position: usize) -> u8 {
+        if let Some(byte) = self.peer.opening.get(position) {
+            return *byte;
+        }
         u8::try_from((position * 167 + position / 251 + self.stream) % 251).unwrap_or(0)
     }
 

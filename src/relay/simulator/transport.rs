@@ -5,20 +5,21 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 
-use super::super::connection::Transport;
 use super::super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::super::plan::Group;
+use super::super::proxy_protocol::{self, ProxyHeader};
 use super::super::session::{Direction, Side, TimeoutsMs};
-use super::checks::asked_address;
-use super::host_farm::HostFarm;
+use super::super::transport::Transport;
+use super::host_farm::{FIRST_PORT, HostFarm};
 use super::listener::SimulatedListener;
+use super::opening::{Wants, any_opening};
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
 use crate::balance::{Failure, HostId, Picked, Random};
@@ -49,6 +50,10 @@ pub(super) enum AttemptEnd {
     ResetByHost,
     /// The client had waited long enough before the host's time was over.
     Abandoned,
+    /// It accepted, and ended before it said anything. So many bytes were written to it.
+    Replayed {
+        to_host: u64,
+    },
     /// No local port was left.
     NoPort,
     /// No file descriptor was left.
@@ -73,6 +78,17 @@ pub(super) struct SimulatedTransport {
     pub(super) attempt: Option<Attempt>,
     /// The attempts that ended in this run.
     pub(super) outcomes: Vec<Outcome>,
+    /// What its service wants to know before it picks a host.
+    pub(super) wants: Wants,
+    /// How many bytes of the client are not for its host: its header.
+    skip: usize,
+    /// The header that its host is sent first.
+    pub(super) lead: Vec<u8>,
+    /// Its host, once that has accepted.
+    pub(super) connected_to: Option<Picked>,
+    /// How often it was given another host, and the bytes that the former ones were sent in this run.
+    pub(super) replays: usize,
+    pub(super) replayed: u64,
     /// Bytes written to the host, and to the client, in this run.
     pub(super) bytes: [u64; 2],
     /// The client's address.
@@ -157,12 +173,12 @@ impl SimulatedTransport {
     pub(super) fn new(
         serial: u32,
         address: IpAddr,
-        (timeouts, group): (TimeoutsMs, Arc<Group>),
+        (timeouts, group, wants): (TimeoutsMs, Arc<Group>, Wants),
         now_ms: u64,
         mut random: Random,
         trace: bool,
     ) -> SimulatedTransport {
-        let peer = Peer::new(&mut random);
+        let peer = Peer::new(&mut random).with_opening(any_opening(wants, &mut random));
         let (stream, room) = (random.index(251), 1 + random.index(48));
         let mut client = Socket::new(peer, stream, room, Connect::Done);
         client.pass(now_ms);
@@ -171,6 +187,12 @@ impl SimulatedTransport {
             host: None,
             attempt: None,
             outcomes: Vec::new(),
+            wants,
+            skip: 0,
+            lead: Vec::new(),
+            connected_to: None,
+            replays: 0,
+            replayed: 0,
             bytes: [0; 2],
             address,
             tokens: [0; 2],
@@ -221,6 +243,41 @@ impl SimulatedTransport {
             Some(host) if self.random.below(2) == 0 => host.peer_acts(&mut self.random),
             _ => self.client.peer_acts(&mut self.random),
         }
+    }
+
+    /// How many bytes of its source were written to `sink`, or are not for it.
+    pub(super) fn passed(&self, sink: Side) -> usize {
+        match (sink, &self.host) {
+            (Side::Client, _) => self.client.wrote,
+            (Side::Host, Some(host)) => self.skip + host.wrote.saturating_sub(self.lead.len()),
+            (Side::Host, None) => self.skip,
+        }
+    }
+
+    /// Whether all that was read for `sink` is written to it.
+    fn has_passed_all(&self, sink: Side) -> bool {
+        let (_, source) = self.pair(sink).expect("has no host");
+        source.read == self.passed(sink)
+    }
+
+    /// Takes the header from the first bytes that are written to a host.
+    fn take_lead(&mut self, bytes: &[u8]) {
+        let Some(picked) = self.connected_to.as_ref() else {
+            return;
+        };
+        if picked.send_proxy.is_none() || !self.lead.is_empty() {
+            return;
+        }
+        let header = proxy_protocol::parse(bytes).expect("writes a wrong header");
+        let (header, length) = header.expect("writes a part of a header");
+        match header {
+            ProxyHeader::Proxied { client, asked } => {
+                assert_eq!(client.ip(), self.address, "tells another client");
+                assert_eq!(asked, ASKED, "tells another place");
+            }
+            ProxyHeader::Own => panic!("does not tell its client"),
+        }
+        self.lead = bytes[..length].to_vec();
     }
 
     /// The socket of `side` first, then the other.
@@ -302,7 +359,8 @@ impl SimulatedTransport {
                 );
             }
             AttemptEnd::NoPort => self.no_port.push(attempt.picked.id),
-            AttemptEnd::NoDescriptor | AttemptEnd::Connected { .. } => {}
+            AttemptEnd::Connected { .. } => self.connected_to = Some(attempt.picked.clone()),
+            AttemptEnd::NoDescriptor | AttemptEnd::Replayed { .. } => {}
         }
         self.outcomes.push(Outcome {
             picked: attempt.picked,
@@ -343,6 +401,10 @@ impl Transport for SimulatedTransport {
         self.call(format_args!("connects to {} from {from:?}", to.host.name));
         self.tokens[1] = token;
         assert!(self.host.is_none(), "leaves a connection open");
+        assert!(self.has_read_enough(), "picks a host too early");
+        let (skip, client) = self.header();
+        self.skip = skip;
+        self.address = client.map_or(self.address, |client| client.ip());
         let farm = &network.farm.borrow();
         self.check_source(farm, to, from);
         if self.goes_on_with(to) {
@@ -401,19 +463,22 @@ impl Transport for SimulatedTransport {
         connect_progress
     }
 
+    fn asked_address(&self) -> Option<SocketAddr> {
+        assert!(!self.group.is_locked(), "holds a lock meanwhile");
+        Some(ASKED)
+    }
+
     fn local_address(&self) -> Option<SocketAddr> {
         self.host.is_some().then(|| local_address(self.serial))
     }
 
-    fn asked_address(&self) -> Option<SocketAddr> {
-        assert!(!self.group.is_locked(), "holds a lock meanwhile");
-        Some(asked_address(self.serial))
-    }
-
     fn drop_host(&mut self) {
         self.call(format_args!("drops its host"));
-        self.host = None;
+        let host = self.host.take();
         let Some(attempt) = &self.attempt else {
+            if let Some(host) = host {
+                self.replay(&host);
+            }
             return;
         };
         // It has not failed by itself: its time, or the client's, is over.
@@ -467,9 +532,8 @@ impl Transport for SimulatedTransport {
         let mode = match mode {
             CloseMode::OrderlyIfDelivered if undelivered => CloseMode::Reset,
             CloseMode::OrderlyIfDelivered => {
-                for side in [Side::Client, Side::Host] {
-                    let (sink, source) = self.pair(side).expect("ends in order without a host");
-                    assert_eq!(source.read, sink.wrote, "loses what is on its way");
+                for sink in [Side::Client, Side::Host] {
+                    assert!(self.has_passed_all(sink), "loses what is on its way");
                 }
                 CloseMode::Orderly
             }
@@ -494,8 +558,12 @@ impl Transport for SimulatedTransport {
         self.call(format_args!("reads from the {side:?}"));
         self.reads += 1;
         assert!(self.reads <= MAX_READS_PER_RUN, "reads for too long");
-        let (source, sink) = self.pair(side).expect("reads without a host");
-        assert_eq!(source.read, sink.wrote, "reads while bytes are buffered");
+        let is_first = self.host.is_none() && side == Side::Client && !self.has_read_enough();
+        let sink = Direction::from(side).sink();
+        assert!(
+            is_first || self.has_passed_all(sink),
+            "reads while bytes are buffered"
+        );
         self.may_be_interrupted()?;
         let length = self.at(side).read(buffer)?;
         if length > 0 {
@@ -507,11 +575,16 @@ impl Transport for SimulatedTransport {
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
         self.call(format_args!("writes {} bytes to the {side:?}", bytes.len()));
         assert!(!bytes.is_empty(), "writes nothing");
+        if side == Side::Host {
+            self.take_lead(bytes);
+        }
         self.check_bytes(side, bytes);
         self.may_be_interrupted()?;
+        let before = self.passed(side);
         let length = self.at(side).write(bytes)?;
         self.active_ms = self.now_ms;
-        self.bytes[usize::from(side == Side::Client)] += length as u64;
+        let counted = (self.passed(side) - before) as u64;
+        self.bytes[usize::from(side == Side::Client)] += counted;
         Ok(length)
     }
 
@@ -522,9 +595,11 @@ impl Transport for SimulatedTransport {
         ));
         self.reads += 1;
         assert!(self.reads <= MAX_READS_PER_RUN, "reads for too long");
-        let (source, sink) = self.pair(direction.source()).expect("reads without a host");
-        assert_eq!(source.read, sink.wrote, "reads while bytes are buffered");
-        let ended = source.ended;
+        assert!(
+            self.has_passed_all(direction.sink()),
+            "reads while bytes are buffered"
+        );
+        let ended = self.at(direction.source()).ended;
         let counted = pipes.0.count_below(PIPES)?;
         // There may be an urgent mark that was not reported.
         if ended && self.random.below(4) == 0 {
@@ -555,12 +630,11 @@ impl Transport for SimulatedTransport {
     ) -> io::Result<usize> {
         let place = direction.index();
         assert_eq!(self.pipes[place], length, "forgets what is in the pipe");
-        let (source, sink) = self
+        let passed = self.passed(direction.sink());
+        let (source, _) = self
             .pair(direction.source())
             .expect("writes without a host");
-        let bytes: Vec<u8> = (sink.wrote..source.read)
-            .map(|at| source.byte(at))
-            .collect();
+        let bytes: Vec<u8> = (passed..source.read).map(|at| source.byte(at)).collect();
         assert_eq!(bytes.len(), length, "keeps bytes in two places");
         let sent = self.write(direction.sink(), &bytes)?;
         self.pipes[place] -= sent;
@@ -572,9 +646,9 @@ impl Transport for SimulatedTransport {
 
     fn shutdown_write(&mut self, side: Side) -> io::Result<()> {
         self.call(format_args!("ends its half to the {side:?}"));
-        let (sink, source) = self.pair(side).expect("shuts down without a host");
+        let (_, source) = self.pair(side).expect("shuts down without a host");
         assert!(
-            source.ended && source.is_read_out() && sink.wrote == source.said,
+            source.ended && source.is_read_out() && self.passed(side) == source.said,
             "passes on an end that is not one, or cuts it short"
         );
         if self.half_closes == 0 && !self.broken {
@@ -591,6 +665,10 @@ pub(super) fn local_address(serial: u32) -> SocketAddr {
     let port = 30_000 + u16::try_from(serial).expect("too many sessions");
     SocketAddr::from(([10, 0, 0, 9], port))
 }
+
+/// Where clients connect to, by their own account and that of their headers.
+pub(super) const ASKED: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), FIRST_PORT + 5);
 
 /// The pipes of a worker that hold bytes.
 #[derive(Default)]

@@ -47,6 +47,7 @@ impl SimulatedWorker {
         let limits = Limits {
             buffer_bytes: 1 + world.random.index(64),
             max_reads: MAX_READS_PER_RUN,
+            first_bytes: world.first_bytes_limit,
             max_events: [2, 3, 1024][world.random.index(3)],
         };
         let network = (world.network.clone(), Pipes::default());

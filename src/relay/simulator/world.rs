@@ -13,15 +13,17 @@ use super::super::end_rate::EndRate;
 use super::super::ending::{EndCause, FoundSession};
 use super::super::events::{Event, SessionEnd, Subscription};
 use super::super::failure::{EndReason, ResourceError};
-use super::super::plan::Service;
+use super::super::plan::{ListenerPlan, Routes, Service};
 use super::super::session::{Action, TimeoutsMs};
 use super::super::shared::Shared;
 use super::super::timer_wheel::TICK_MS;
 use super::expected_counts::{self, ExpectedCounts};
 use super::host_farm::HostFarm;
+use super::opening::Wants;
 use super::transport::{MAX_READS_PER_RUN, Network, PIPE, SimulatedTransport, local_address};
 use super::worker::SimulatedWorker;
 use crate::balance::Random;
+use crate::config::RouteTable;
 
 /// Workers; half of the runs use only the first.
 pub(super) const WORKERS: usize = 2;
@@ -40,6 +42,9 @@ pub(super) struct Coverage {
     pub(super) half_closes: usize,
     pub(super) bytes: u64,
     pub(super) retries: usize,
+    /// Sessions that were said again to another host, and those with a header for their host.
+    pub(super) replays: usize,
+    pub(super) headers: usize,
     pub(super) cut_short: usize,
     /// How often bytes stayed in a pipe.
     pub(super) piped: usize,
@@ -64,6 +69,9 @@ pub(super) struct World {
     pub(super) network: Rc<Network>,
     pub(super) shared: Arc<Shared<SimulatedTransport>>,
     pub(super) services: [Arc<Service>; 2],
+    /// What each of them wants to know before it picks a host.
+    pub(super) wants: [Wants; 2],
+    pub(super) first_bytes_limit: usize,
     /// How many sessions may be ended, and when they were.
     pub(super) end_rate: EndRate,
     chosen_ms: Vec<u64>,
@@ -104,20 +112,29 @@ impl World {
             max_duration: [0, 0, 0, 0, 0, 0, 2000, 30_000][random.index(8)],
         };
         let farm = HostFarm::new(&mut random);
-        let service = |name: &str| {
+        let first_bytes_limit = [60, 300, 16_384][random.index(3)];
+        let wants = [0, 1].map(|_| Wants::any(&mut random, first_bytes_limit));
+        let service = |name: &str, wants: Wants| {
             Arc::new(Service {
                 name: name.to_owned(),
                 timeouts,
+                first_bytes_ms: wants.timeout_ms,
+                routes: wants.hello.then(|| Routes {
+                    table: RouteTable::new(&[]),
+                    groups: Vec::new(),
+                }),
                 group: Arc::clone(&farm.group),
                 stats: Arc::default(),
             })
         };
-        let services = [service("web"), service("mail")];
+        let services = [service("web", wants[0]), service("mail", wants[1])];
         let shared = Shared::new(Clock::start(), WORKERS, 0);
         shared.set_capacity([100, 100, 10, 3][random.index(4)]);
         let events = shared.recent_events.event_bus().subscribe(64);
         World {
             services,
+            wants,
+            first_bytes_limit,
             end_rate: EndRate::new([1, 4, 1000][random.index(3)]),
             chosen_ms: Vec::new(),
             chosen: BTreeMap::new(),
@@ -151,6 +168,14 @@ impl World {
     pub(super) fn set_now(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         self.network.now_ms.set(now_ms);
+    }
+
+    /// What is behind a listener of a service.
+    pub(super) fn listener_plan(&self, service: usize) -> ListenerPlan {
+        ListenerPlan {
+            service: Arc::clone(&self.services[service]),
+            proxy_from: self.wants[service].header.then(|| Arc::from([])),
+        }
     }
 
     pub(super) fn change_hosts(&mut self) {
@@ -192,10 +217,11 @@ impl World {
         connection: &mut Connection<SimulatedTransport>,
         context: &mut Context<'_, SimulatedTransport>,
     ) -> RunResult {
-        let picks = matches!(
+        let may_pick = matches!(
             connection.session.next(),
-            Action::Pick | Action::CheckConnect { .. }
+            Action::Pick | Action::CheckConnect { .. } | Action::Hold
         );
+        let picks = may_pick || connection.picked.as_ref().is_some_and(|it| it.replay > 0);
         let network = Rc::clone(&self.network);
         let group = Arc::clone(&connection.group);
         let hosts = picks.then(|| expected_counts::before(&group));
@@ -255,9 +281,12 @@ impl World {
         self.seen.piped += transport.pipes.iter().filter(|it| **it > 0).count();
         self.seen.bytes += transport.bytes.iter().sum::<u64>();
         self.seen.cut_short += usize::from(result == RunResult::CutShort);
+        self.seen.replays += std::mem::take(&mut transport.replays);
+        self.seen.bytes += std::mem::take(&mut transport.replayed);
         if let RunResult::Closed(reason) = result {
             transport.close_mode = Some(reason.close_mode());
             self.seen.half_closes += transport.half_closes;
+            self.seen.headers += usize::from(!transport.lead.is_empty());
             self.seen.retries += connection.session.failed_attempts();
             self.seen.ends[reason.index()] += 1;
             connection.check_end(reason, |since_ms| self.awake_ms(since_ms));

@@ -1,5 +1,6 @@
 //! The state machine, event by event, without a byte or a socket. Here until a host has accepted.
 
+mod held;
 mod relaying;
 mod silence;
 
@@ -60,7 +61,7 @@ fn connecting(timeouts: TimeoutsMs, now_ms: u64) -> Session {
 /// The same, connected at once.
 fn relaying(timeouts: TimeoutsMs) -> Session {
     let mut session = connecting(timeouts, 0);
-    session.handle_connected(0);
+    session.handle_connected(b"", 0);
     assert_eq!(session.next(), Action::Wait);
     session
 }
@@ -69,7 +70,7 @@ fn relaying(timeouts: TimeoutsMs) -> Session {
 fn pass(session: &mut Session, direction: Direction, bytes: &[u8], sent: usize, now_ms: u64) {
     assert_eq!(session.next(), Action::Read(direction));
     session.handle_read(direction, true, now_ms);
-    session.handle_sent(direction, sent, &bytes[sent..]);
+    session.handle_sent(direction, bytes, sent);
 }
 
 /// Reads the end of a direction and passes it on.
@@ -119,7 +120,7 @@ fn what_was_seen_of_a_host_that_refused_does_not_hold_for_the_next() {
     session.handle_ready(Host, BROKEN, 0);
     session.handle_connect_failed(FIRST, false, 10);
     session.handle_picked(10);
-    session.handle_connected(20);
+    session.handle_connected(b"", 20);
     assert_eq!(session.next(), Action::Wait, "it has said nothing");
     session.handle_ready(Host, READABLE, 0);
     pass(&mut session, ToClient, b"abc", 3, 30);
@@ -205,7 +206,7 @@ fn a_connect_that_is_there_just_in_time_counts() {
     let mut session = connecting(TIMEOUTS, 0);
     session.handle_deadline(5000);
     assert_eq!(session.next(), check_connect(true));
-    session.handle_connected(5000);
+    session.handle_connected(b"", 5000);
     assert_eq!(session.next(), Action::Wait);
     assert_eq!(session.connected_ms(), Some(5000));
 }

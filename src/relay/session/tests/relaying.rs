@@ -13,7 +13,7 @@ fn a_client_that_sends_and_closes_before_its_host_is_connected_loses_nothing() {
     );
     session.handle_ready(Host, WRITABLE, 0);
     assert_eq!(session.next(), check_connect(false));
-    session.handle_connected(70);
+    session.handle_connected(b"", 70);
     pass(&mut session, ToHost, b"request", 7, 70);
     assert_eq!(session.next(), Action::Shutdown(ToHost));
     session.handle_shutdown(ToHost, 0);
@@ -83,7 +83,7 @@ fn a_full_read_is_followed_by_another_and_a_short_one_is_not() {
     let mut session = relaying(TIMEOUTS);
     session.handle_ready(Client, READABLE, 0);
     session.handle_read(ToHost, false, 10);
-    session.handle_sent(ToHost, 4, b"");
+    session.handle_sent(ToHost, b"abcd", 4);
     pass(&mut session, ToHost, b"abc", 3, 10);
     assert_eq!(session.next(), Action::Wait);
 }
@@ -103,7 +103,7 @@ fn a_read_that_was_not_short_is_followed_by_another_whatever_was_announced() {
     session.handle_ready(Client, ENDING, 0);
     assert_eq!(session.next(), Action::Read(ToHost));
     session.handle_read(ToHost, false, 10);
-    session.handle_sent(ToHost, 3, b"");
+    session.handle_sent(ToHost, b"abc", 3);
     assert_eq!(session.next(), Action::Read(ToHost));
 }
 
@@ -136,7 +136,7 @@ fn what_comes_by_the_buffer_is_piped_until_a_byte_is_marked_urgent() {
     session.handle_ready(Client, READABLE, 0);
     while session.next() == Action::Read(ToHost) {
         session.handle_read(ToHost, false, 10);
-        session.handle_sent(ToHost, 3, b"");
+        session.handle_sent(ToHost, b"abc", 3);
     }
     assert_eq!(session.next(), Action::Fill(ToHost));
     let urgent = Readiness {

@@ -1,0 +1,89 @@
+//! What a session holds of its client: first bytes that are looked at before a host is picked, bytes
+//! that go out with a header, and bytes that are kept for another host. Pure.
+
+use super::{Break, Direction, PeerWatch, Session, Side, State};
+use crate::balance::HostId;
+use crate::relay::failure::EndReason;
+
+impl Session {
+    /// Has it await the client's first bytes before it picks a host, for `timeout_ms` at most.
+    pub(crate) fn await_first_bytes(&mut self, timeout_ms: u64) {
+        let until_ms = self.started_ms.saturating_add(timeout_ms);
+        self.state = State::FirstBytes { until_ms };
+    }
+
+    /// Whether its client's first bytes are awaited.
+    pub(crate) fn awaits_first_bytes(&self) -> bool {
+        matches!(self.state, State::FirstBytes { .. })
+    }
+
+    /// How many hosts ended without an answer to what was then said to another one.
+    pub(crate) fn replays(&self) -> u8 {
+        self.replays
+    }
+
+    /// Bytes of the client were read that must not be written yet. `short` says that they did not
+    /// fill the buffer.
+    pub(crate) fn handle_held(&mut self, bytes: &[u8], short: bool, now_ms: u64) {
+        self.reads_ahead = false;
+        self.handle_read(Direction::ToHost, short, now_ms);
+        self.to_host.hold(bytes);
+    }
+
+    /// The client has ended its stream behind what is held.
+    pub(crate) fn handle_held_end(&mut self) {
+        self.reads_ahead = false;
+        self.note_end(Side::Client);
+        self.to_host.handle_end_behind_held();
+    }
+
+    /// Reading from the client failed, behind what is held.
+    pub(crate) fn handle_held_failed(&mut self, how: Break, now_ms: u64) {
+        match self.state {
+            State::FirstBytes { .. } => self.close(EndReason::ClientGone),
+            _ => {
+                self.handle_held_end();
+                self.handle_broken(Side::Client, how, now_ms);
+            }
+        }
+    }
+
+    /// Enough is known of the client: it needs a host. Its waiting time for one begins.
+    pub(crate) fn handle_first_bytes(&mut self, now_ms: u64) {
+        if let State::FirstBytes { .. } = self.state {
+            let awake_ms = now_ms.saturating_sub(self.paused_ms);
+            self.awaited_ms = awake_ms.saturating_sub(self.started_ms);
+            self.state = State::Picking;
+        }
+    }
+
+    /// What the client says is kept up to `limit` bytes until the host says its first: should the
+    /// host end before, another one gets it all.
+    pub(crate) fn keep_for_replay(&mut self, limit: u32) {
+        self.to_host.keep(limit);
+    }
+
+    /// Whether the host has ended or reset before its first byte, and another one is to be asked.
+    /// A host that ends in order once the client has ended may have done all it was to do.
+    // Tests: what_a_host_has_not_answered_goes_to_the_next,
+    // a_host_that_only_listens_is_not_asked_twice.
+    pub(super) fn may_replay(&self) -> bool {
+        self.to_host.keeps_all()
+            && self.to_client.has_ended()
+            && !self.is_broken(Side::Client)
+            && (self.is_broken(Side::Host) || !self.to_host.has_ended())
+    }
+
+    /// The host is gone before it said anything: another one is asked, if there is time.
+    pub(crate) fn handle_replay(&mut self, host: HostId, now_ms: u64) {
+        self.broken = None;
+        self.host_ended_first = false;
+        self.peer_watch = PeerWatch::Later;
+        self.connected_ms = None;
+        (self.acknowledged[0], self.owes[0]) = (0, false);
+        self.replays += 1;
+        self.to_host.rewind();
+        self.attempts.add_failed(host, false);
+        self.try_another(now_ms);
+    }
+}
