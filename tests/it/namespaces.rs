@@ -153,3 +153,39 @@ fn each_source_address_has_ports_of_its_own_and_one_without_is_passed_over() {
     assert_eq!(txlb.count(" is down"), 0);
     drop((more, also));
 }
+
+/// Sessions to one host address at the same time: more than there are ports for one source.
+const MANY: usize = 100_000;
+
+#[test]
+#[ignore = "needs root, and two gigabytes of memory"]
+fn a_hundred_thousand_sessions_to_one_host_come_from_four_addresses() {
+    let name = "a_hundred_thousand_sessions_to_one_host_come_from_four_addresses";
+    let prepare = format!(
+        "ulimit -n 1000000 && {} && echo 65535 >/proc/sys/net/core/somaxconn",
+        few_ports(32_768, 60_999)
+    );
+    if !is_inside(name, &prepare) {
+        return;
+    }
+    let host = TcpListener::bind(loopback(7000)).unwrap();
+    let accepting =
+        thread::spawn(move || -> Vec<_> { (0..MANY).map(|_| host.accept().unwrap()).collect() });
+    let config = web("connectTimeout='30'", "roundr", &[loopback(7000)]);
+    let source = "source=\"127.0.3.1 127.0.3.2 127.0.3.3 127.0.3.4\" enable=\"true\"";
+    let config = config.replace("enable=\"true\"", source);
+    let mut txlb = Txlb::start(&config.replace("127.0.0.1:0", "127.0.0.1:9000"));
+    let client = |number: usize| {
+        let last = u8::try_from(number % 8).unwrap();
+        connect_from(IpAddr::from([127, 0, 1, last]), loopback(9000))
+    };
+    let clients: Vec<_> = (0..MANY).map(client).collect();
+    let served = accepting.join().unwrap();
+    for last in 1..=4 {
+        let ip = IpAddr::from([127, 0, 3, last]);
+        let of_source = served.iter().filter(|(_, peer)| peer.ip() == ip);
+        assert_eq!(of_source.count(), MANY / 4, "{ip}");
+    }
+    assert_eq!(txlb.count("no local port is left"), 0);
+    drop(clients);
+}
