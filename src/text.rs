@@ -1,6 +1,8 @@
 //! Text for people: numbers with their nouns, durations, sizes, counts, and lines cut or wrapped to
 //! terminal columns.
 
+use std::net::SocketAddr;
+
 use unicode_width::UnicodeWidthChar;
 
 use crate::non_printing::escape_non_printing;
@@ -11,6 +13,28 @@ pub fn plural(number: usize, one: &str) -> String {
         1 => format!("1 {one}"),
         _ => format!("{number} {one}s"),
     }
+}
+
+/// Ports in a row of one address that are shown as a range.
+const RANGE: usize = 8;
+
+/// Addresses as text; eight and more ports in a row as a range, such as `[::]:5000-5099`.
+pub(crate) fn address_ranges(addresses: &[SocketAddr]) -> Vec<String> {
+    let follows = |one: &SocketAddr, next: &SocketAddr| {
+        let mut following = *one;
+        following.set_port(one.port().wrapping_add(1));
+        following == *next
+    };
+    let mut shown = Vec::new();
+    for row in addresses.chunk_by(follows) {
+        match (row.first(), row.last()) {
+            (Some(first), Some(last)) if row.len() >= RANGE => {
+                shown.push(format!("{first}-{}", last.port()));
+            }
+            _ => shown.extend(row.iter().map(SocketAddr::to_string)),
+        }
+    }
+    shown
 }
 
 /// A duration in its largest unit: at most 6 columns up to 9,999 days.
@@ -124,6 +148,31 @@ pub(crate) fn fits(text: &str, most: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_ports_in_a_row_are_a_range() {
+        let at = |ip: &str, ports: std::ops::Range<u16>| -> Vec<SocketAddr> {
+            let ip: std::net::IpAddr = ip.parse().unwrap();
+            ports.map(|port| (ip, port).into()).collect()
+        };
+        let addresses = [
+            at("10.0.0.1", 80..82),
+            at("10.0.0.1", 5000..5008),
+            at("10.0.0.2", 5008..5009),
+            at("::1", 1..65_000),
+        ];
+        assert_eq!(
+            address_ranges(&addresses.concat()),
+            [
+                "10.0.0.1:80",
+                "10.0.0.1:81",
+                "10.0.0.1:5000-5007",
+                "10.0.0.2:5008",
+                "[::1]:1-64999"
+            ]
+        );
+        assert_eq!(address_ranges(&[]), [] as [String; 0]);
+    }
 
     #[test]
     fn one_is_singular_and_none_is_plural() {

@@ -383,9 +383,11 @@ impl Error {
             Cause::File(FileError::Unreadable(..)) => ErrorKind::File,
             Cause::File(_) | Cause::Text(_) | Cause::Invalid(_) => ErrorKind::Configuration,
             Cause::Start(control::Error::Scheduler(_)) => ErrorKind::Configuration,
-            Cause::Start(control::Error::System(_) | control::Error::Worker(_)) => {
-                ErrorKind::System
-            }
+            Cause::Start(
+                control::Error::System(_)
+                | control::Error::Worker(_)
+                | control::Error::ClientAddresses,
+            ) => ErrorKind::System,
             Cause::Start(_) => ErrorKind::Listen,
             Cause::AdminInterface(_) => ErrorKind::AdminInterface,
             Cause::System(_) => ErrorKind::System,

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::redact::Shown;
@@ -12,7 +13,7 @@ use super::redact::Shown;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// An address and a port.
+    /// An address and a port; port 0 stands for the one that the client asked for.
     Address(SocketAddr),
     /// An IPv6 address at an interface that is known by its name.
     Zoned {
@@ -20,14 +21,14 @@ pub enum Endpoint {
         ip: Ipv6Addr,
         /// The interface, as written: `%eth0`.
         zone: String,
-        /// The port.
+        /// The port, or 0.
         port: u16,
     },
     /// A name that is resolved while running, and a port.
     Name {
         /// The name, as written.
         host: String,
-        /// The port.
+        /// The port, or 0.
         port: u16,
     },
 }
@@ -37,8 +38,59 @@ pub enum Endpoint {
 pub struct ListenAddress {
     /// Which of this machine's addresses.
     pub host: ListenHost,
-    /// Which port; 0 lets the system choose.
+    /// Which port, or the first of a range; 0 lets the system choose.
     pub port: u16,
+    /// The last port of a range; else the same.
+    pub last_port: u16,
+}
+
+impl ListenAddress {
+    /// The address of one port.
+    pub const fn new(host: ListenHost, port: u16) -> ListenAddress {
+        ListenAddress {
+            host,
+            port,
+            last_port: port,
+        }
+    }
+
+    /// Its ports.
+    pub fn ports(&self) -> RangeInclusive<u16> {
+        self.port..=self.last_port
+    }
+
+    /// Whether it is a range of ports.
+    pub fn is_range(&self) -> bool {
+        self.port != self.last_port
+    }
+
+    /// Whether both have a port of the same host, as written. With port 0 the system chooses a
+    /// port, never the same twice.
+    pub fn overlaps(&self, other: &ListenAddress) -> bool {
+        self.host == other.host
+            && self.port != 0
+            && self.port <= other.last_port
+            && other.port <= self.last_port
+    }
+
+    /// Writes what stands before the ports.
+    fn write_host(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            ListenHost::Any => f.write_str("*"),
+            ListenHost::Ip(IpAddr::V4(ip)) => ip.fmt(f),
+            ListenHost::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            ListenHost::Zoned { ip, zone } => write!(f, "[{ip}{zone}]"),
+            ListenHost::Name(name) => f.write_str(name),
+        }
+    }
+
+    /// Writes the ports.
+    fn write_ports(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_range() {
+            true => write!(f, ":{}-{}", self.port, self.last_port),
+            false => write!(f, ":{}", self.port),
+        }
+    }
 }
 
 /// Which of this machine's addresses a listener is bound to.
@@ -69,6 +121,8 @@ pub enum AddressError {
     PortMissing(String),
     /// A port out of range; has the least port allowed here.
     PortOutOfRange(u16),
+    /// A range of ports with the last one first; has it the right way round.
+    RangeBackwards(u16, u16),
     /// A port without a host; has the port.
     HostMissing(String),
     /// An IPv6 address without brackets.
@@ -92,6 +146,12 @@ impl fmt::Display for AddressError {
             }
             AddressError::PortOutOfRange(least) => {
                 write!(f, "the port must be a number from {least} to 65535")
+            }
+            AddressError::RangeBackwards(first, last) => {
+                write!(
+                    f,
+                    "the lower port of a range comes first: write {first}-{last}"
+                )
             }
             AddressError::HostMissing(port) => {
                 write!(f, "the host is missing: write HOST:{}", Shown(port))
@@ -141,11 +201,15 @@ impl FromStr for Endpoint {
                 _ => Ok(Endpoint::Address(address)),
             };
         }
-        let (host, port) = split(text)?;
+        let (host, port) = match split(text) {
+            Err(AddressError::PortMissing(_)) if is_whole_host(text) => (text, None),
+            split => split.map(|(host, port)| (host, Some(port)))?,
+        };
         if host.is_empty() || host == "*" {
-            return Err(AddressError::HostMissing(port.to_owned()));
+            let port = port.unwrap_or("PORT").to_owned();
+            return Err(AddressError::HostMissing(port));
         }
-        let port = parse_port(port, 1)?;
+        let port = port.map_or(Ok(0), |port| parse_port(port, 1))?;
         Ok(match parse_host(host)? {
             Host::Ip(ip) => Endpoint::Address(SocketAddr::new(ip, port)),
             Host::Zoned(ip, zone) => Endpoint::Zoned { ip, zone, port },
@@ -157,9 +221,31 @@ impl FromStr for Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Address(address) => address.fmt(f),
+            Endpoint::Address(address) => HostAddress(*address).fmt(f),
+            Endpoint::Zoned { ip, zone, port: 0 } => write!(f, "[{ip}{zone}]"),
             Endpoint::Zoned { ip, zone, port } => write!(f, "[{ip}{zone}]:{port}"),
+            Endpoint::Name { host, port: 0 } => f.write_str(host),
             Endpoint::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// Shows the address of a host: without a port if that is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostAddress(pub SocketAddr);
+
+impl fmt::Display for HostAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            SocketAddr::V4(address) if address.port() == 0 => address.ip().fmt(f),
+            SocketAddr::V6(address) if address.port() == 0 => {
+                write!(f, "[{}", address.ip())?;
+                if address.scope_id() != 0 {
+                    write!(f, "%{}", address.scope_id())?;
+                }
+                f.write_str("]")
+            }
+            address => address.fmt(f),
         }
     }
 }
@@ -168,31 +254,28 @@ impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        let (host, port) = split(text)?;
-        let port = parse_port(port, 0)?;
-        if host.is_empty() || host == "*" {
-            return Ok(ListenAddress {
-                host: ListenHost::Any,
-                port,
-            });
-        }
-        let host = match parse_host(host)? {
-            Host::Ip(ip) => ListenHost::Ip(ip),
-            Host::Zoned(ip, zone) => ListenHost::Zoned { ip, zone },
-            Host::Name(name) => ListenHost::Name(name),
+        let (host, ports) = split(text)?;
+        let (port, last_port) = parse_ports(ports)?;
+        let host = match host {
+            "" | "*" => ListenHost::Any,
+            host => match parse_host(host)? {
+                Host::Ip(ip) => ListenHost::Ip(ip),
+                Host::Zoned(ip, zone) => ListenHost::Zoned { ip, zone },
+                Host::Name(name) => ListenHost::Name(name),
+            },
         };
-        Ok(ListenAddress { host, port })
+        Ok(ListenAddress {
+            host,
+            port,
+            last_port,
+        })
     }
 }
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            ListenHost::Any => write!(f, "*:{}", self.port),
-            ListenHost::Ip(ip) => SocketAddr::new(*ip, self.port).fmt(f),
-            ListenHost::Zoned { ip, zone } => write!(f, "[{ip}{zone}]:{}", self.port),
-            ListenHost::Name(name) => write!(f, "{name}:{}", self.port),
-        }
+        self.write_host(f)?;
+        self.write_ports(f)
     }
 }
 
@@ -203,12 +286,15 @@ enum Host {
     Name(String),
 }
 
-/// Splits `host:port`; a number alone is a port.
+/// Splits `host:port`; a number alone is a port, and two with `-` between them are a range.
 fn split(text: &str) -> Result<(&str, &str), AddressError> {
     if text.is_empty() {
         return Err(AddressError::Empty);
     }
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+    if text
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-')
+    {
         return Ok(("", text));
     }
     let port_missing = || AddressError::PortMissing(text.to_owned());
@@ -230,11 +316,31 @@ fn split(text: &str) -> Result<(&str, &str), AddressError> {
     }
 }
 
+/// Whether this can only be a host, all of it.
+fn is_whole_host(text: &str) -> bool {
+    match text.strip_prefix('[') {
+        Some(rest) => rest.ends_with(']'),
+        None => !text.contains(':'),
+    }
+}
+
 fn parse_port(text: &str, least: u16) -> Result<u16, AddressError> {
     let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(port) if all_digits && port >= least => Ok(port),
         _ => Err(AddressError::PortOutOfRange(least)),
+    }
+}
+
+/// The first and the last port of a listener.
+fn parse_ports(text: &str) -> Result<(u16, u16), AddressError> {
+    let Some((first, last)) = text.split_once('-') else {
+        return parse_port(text, 0).map(|port| (port, port));
+    };
+    let (first, last) = (parse_port(first, 1)?, parse_port(last, 1)?);
+    match first <= last {
+        true => Ok((first, last)),
+        false => Err(AddressError::RangeBackwards(last, first)),
     }
 }
 
@@ -271,7 +377,7 @@ fn parse_host(text: &str) -> Result<Host, AddressError> {
 }
 
 /// Whether this is a valid name or number of an interface.
-fn is_interface(text: &str) -> bool {
+pub(super) fn is_interface(text: &str) -> bool {
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
     (1..=15).contains(&text.len()) && text.bytes().all(is_fine)
 }
@@ -308,6 +414,11 @@ mod tests {
             ("[fe80:0::1%eth0.100]:80", "[fe80::1%eth0.100]:80"),
             ("lorien:1901", "lorien:1901"),
             ("lb_1.example.org.:1", "lb_1.example.org.:1"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("[0::1]", "[::1]"),
+            ("[fe80:0::1%2]", "[fe80::1%2]"),
+            ("[fe80::1%eth0]", "[fe80::1%eth0]"),
+            ("web.example.org", "web.example.org"),
         ];
         for (text, printed) in cases {
             let endpoint: Endpoint = text.parse().unwrap();
@@ -329,6 +440,10 @@ mod tests {
             ("[fe80::1%2]:80", "[fe80::1%2]:80"),
             ("[fe80:0::1%br-lan]:80", "[fe80::1%br-lan]:80"),
             ("localhost:7001", "localhost:7001"),
+            ("5000-5099", "*:5000-5099"),
+            ("[0::1]:5000-05099", "[::1]:5000-5099"),
+            ("10.0.0.1:5000-65535", "10.0.0.1:5000-65535"),
+            ("localhost:5000-5000", "localhost:5000"),
         ];
         for (text, printed) in cases {
             let address: ListenAddress = text.parse().unwrap();
@@ -336,22 +451,43 @@ mod tests {
             assert_eq!(printed.parse::<ListenAddress>().unwrap(), address, "{text}");
         }
         let any: ListenAddress = "80".parse().unwrap();
-        assert_eq!(
-            any,
-            ListenAddress {
-                host: ListenHost::Any,
-                port: 80
-            }
-        );
+        assert_eq!(any, ListenAddress::new(ListenHost::Any, 80));
+    }
+
+    #[test]
+    fn ranges_of_one_host_overlap_where_they_share_a_port() {
+        let overlaps = |one: &str, two: &str| {
+            let [one, two] = [one, two].map(|it| it.parse::<ListenAddress>().unwrap());
+            assert_eq!(one.overlaps(&two), two.overlaps(&one));
+            one.overlaps(&two)
+        };
+        assert!(overlaps("*:80", "80"));
+        assert!(overlaps("*:80-90", "*:90-99"));
+        assert!(overlaps("*:80-90", "*:85"));
+        assert!(overlaps("*:1-65535", "*:85-86"));
+        assert!(!overlaps("*:80-90", "*:91-99"));
+        assert!(!overlaps("*:80-90", "127.0.0.1:80-90"), "as ever");
+        assert!(!overlaps("*:0", "*:0"));
     }
 
     #[test]
     fn the_error_for_a_wrong_endpoint_says_what_would_be_right() {
         let cases = [
             ("", "the address is empty: write HOST:PORT"),
-            ("10.0.0.1", "the port is missing: write 10.0.0.1:PORT"),
             ("lorien:", "the port is missing: write lorien:PORT"),
-            ("[::1]", "the port is missing: write [::1]:PORT"),
+            ("*", "the host is missing: write HOST:PORT"),
+            (
+                "10.0.1",
+                "10.0.1 is not an IPv4 address: four numbers from 0 to 255",
+            ),
+            (
+                "[::g]",
+                "[::g] is not an IPv6 address: write one such as [::1]:PORT",
+            ),
+            (
+                "::1",
+                "an IPv6 address goes in brackets: write [ADDRESS]:PORT",
+            ),
             ("[::1]80", "the port is missing: write [::1]80:PORT"),
             ("80", "the host is missing: write HOST:80"),
             (":80", "the host is missing: write HOST:80"),
@@ -397,6 +533,13 @@ mod tests {
             ("None", "the port is missing: write None:PORT"),
             ("70000", "the port must be a number from 0 to 65535"),
             ("*:http", "the port must be a number from 0 to 65535"),
+            ("*:0-9", "the port must be a number from 1 to 65535"),
+            ("*:1-", "the port must be a number from 1 to 65535"),
+            ("-", "the port must be a number from 1 to 65535"),
+            (
+                "*:99-90",
+                "the lower port of a range comes first: write 90-99",
+            ),
             (
                 "[fe80::1%a b]:80",
                 "%a b is not an interface: write one such as [fe80::1%eth0]:PORT",

@@ -6,10 +6,10 @@
 use super::check::Check;
 use super::codec::{
     ACCESS, ANY_WORD, BYTES, CHECK_IP, CHECK_KIND, CHECK_PORT, CHECK_TIME_SPAN, FLAG, GROUP_NAME,
-    HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, LISTEN, LISTEN_OR_NONE,
+    HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, INTERFACE, LISTEN, LISTEN_OR_NONE,
     LISTENER_ADDRESS, LOOSE_FLAG, MODE, NAME, NETWORKS, OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX,
-    PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER, SECONDS, SEND_PROXY, SERVER_NAMES, STATE,
-    STATUS, TIMEOUT, URL_PATH, WEIGHT, WHEN_FAILED,
+    PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER, SECONDS, SEND_PROXY, SERVER_NAMES, SOURCE,
+    STATE, STATUS, TIMEOUT, URL_PATH, WEIGHT, WHEN_FAILED,
 };
 use super::error::Error;
 use super::value::{Value, ValueKind, path_text, seconds_text};
@@ -122,18 +122,16 @@ pub(super) static SERVICE: ElementTable<Service> = ElementTable {
 
 pub(super) static LISTENER: ElementTable<Listener> = ElementTable {
     name: "listen",
-    new: || {
-        Listener::at(ListenAddress {
-            host: ListenHost::Any,
-            port: 0,
-        })
-    },
+    new: || Listener::at(ListenAddress::new(ListenHost::Any, 0)),
     attributes: &[
         attribute!("ip" => LISTENER_ADDRESS address, Required, Add, "where the service listens"),
         attribute!("proxy" => PROXY proxy, Optional, AddAndSet,
             "whether connections begin with a PROXY protocol header"),
         attribute!("proxyFrom" => NETWORKS proxy_from, Optional, AddAndSet,
             "whose connections begin with it; empty is everybody's"),
+        attribute!("mptcp" => FLAG mptcp, Optional, AddAndSet, "whether clients may use MPTCP"),
+        attribute!("interface" => INTERFACE interface, Optional, AddAndSet,
+            "interface over which clients come; empty is any"),
     ],
 };
 
@@ -173,6 +171,10 @@ pub(super) static GROUP: ElementTable<Group> = ElementTable {
             "which PROXY protocol header hosts get first"),
         attribute!("replay" => REPLAY replay, Optional, AddAndSet,
             "bytes of the client that another host gets if one ends before its first"),
+        attribute!("source" => SOURCE source, Optional, AddAndSet,
+            "addresses that connections to hosts come from; empty is the system's choice"),
+        attribute!("mptcp" => FLAG mptcp, Optional, AddAndSet,
+            "whether connections to hosts use MPTCP"),
     ],
 };
 

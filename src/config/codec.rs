@@ -10,7 +10,7 @@ use super::listener::{networks_text, proxy_text, send_proxy_text};
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
     Access, CustomNames, Endpoint, HostState, Initial, ListenAddress, Network, ProxyVersion,
-    Scheduler, WhenFailed,
+    Scheduler, Source, WhenFailed,
 };
 
 /// How values of a kind are parsed and written.
@@ -40,7 +40,7 @@ pub(super) const LISTEN_OR_NONE: Codec<Option<ListenAddress>> = Codec {
     kind: ValueKind::ListenAddress,
     parse: |value, _| match value.text {
         NO_ADDRESS => Ok(None),
-        _ => value.address().map(Some),
+        _ => value.address_of_one_port().map(Some),
     },
     text: |listen| {
         let none = || NO_ADDRESS.to_owned();
@@ -48,7 +48,7 @@ pub(super) const LISTEN_OR_NONE: Codec<Option<ListenAddress>> = Codec {
     },
 };
 pub(super) const LISTEN: Codec<Option<ListenAddress>> = Codec {
-    parse: |value, _| value.address().map(Some),
+    parse: |value, _| value.address_of_one_port().map(Some),
     ..LISTEN_OR_NONE
 };
 pub(super) const SECONDS: Codec<Option<Duration>> = Codec {
@@ -140,6 +140,18 @@ pub(super) const WHEN_FAILED: Codec<WhenFailed> = Codec {
     kind: ValueKind::WhenFailed,
     parse: |value, _| value.when_failed(),
     text: |when_failed| Some(when_failed.as_str().to_owned()),
+};
+/// An empty one is any.
+pub(super) const INTERFACE: Codec<Option<String>> = Codec {
+    kind: ValueKind::Interface,
+    parse: |value, _| value.or_empty(Value::interface),
+    text: Option::clone,
+};
+/// An empty one is the system's choice.
+pub(super) const SOURCE: Codec<Source> = Codec {
+    kind: ValueKind::Source,
+    parse: |value, _| value.source(),
+    text: |source| Some(source.to_string()).filter(|text| !text.is_empty()),
 };
 pub(super) const STATE: Codec<HostState> = Codec {
     kind: ValueKind::State,

@@ -20,6 +20,8 @@ pub enum Limit {
     Namespaces,
     /// Checks of one group.
     Checks,
+    /// Listeners of all services, each port of a range for itself.
+    Listeners,
 }
 
 impl Limit {
@@ -31,6 +33,7 @@ impl Limit {
             Limit::Nodes => 100_000,
             Limit::Attributes | Limit::Namespaces => 64,
             Limit::Checks => Check::MOST_OF_A_GROUP,
+            Limit::Listeners => 4096,
         }
     }
 }
@@ -45,6 +48,10 @@ impl fmt::Display for Limit {
             Limit::Attributes => write!(f, "more than {max} attributes on one element"),
             Limit::Namespaces => write!(f, "more than {max} namespace declarations"),
             Limit::Checks => write!(f, "more than {max} checks in one group"),
+            Limit::Listeners => write!(
+                f,
+                "more than {max} listeners in all services, counting each port of a range"
+            ),
         }
     }
 }

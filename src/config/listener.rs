@@ -1,5 +1,6 @@
 //! `<listen>`: where a service listens, and whether a PROXY protocol header is expected there.
 
+use super::address::is_interface;
 use super::error::Error;
 use super::value::Value;
 use super::{ListenAddress, Network, Service};
@@ -13,6 +14,10 @@ pub struct Listener {
     pub proxy: bool,
     /// Whose connections begin with one (`proxyFrom`); if empty, everybody's.
     pub proxy_from: Vec<Network>,
+    /// Whether clients may use MPTCP.
+    pub mptcp: bool,
+    /// The interface over which clients come; `None` is any.
+    pub interface: Option<String>,
 }
 
 impl Listener {
@@ -25,6 +30,8 @@ impl Listener {
             address,
             proxy: false,
             proxy_from: Vec::new(),
+            mptcp: false,
+            interface: None,
         }
     }
 
@@ -101,6 +108,23 @@ impl Value<'_> {
         match version {
             None if self.text != OFF => Err(self.bad_value("off, v1 or v2")),
             version => Ok(version),
+        }
+    }
+
+    /// The address of an admin interface, which has one port.
+    pub(super) fn address_of_one_port(&self) -> Result<ListenAddress, Error> {
+        let address: ListenAddress = self.address()?;
+        match address.is_range() {
+            true => Err(self.bad_value("an address with one port")),
+            false => Ok(address),
+        }
+    }
+
+    /// The name of an interface.
+    pub(super) fn interface(&self) -> Result<String, Error> {
+        match is_interface(self.text) {
+            true => Ok(self.text.to_owned()),
+            false => Err(self.bad_value("the name of an interface, such as eth0")),
         }
     }
 

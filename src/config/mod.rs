@@ -26,10 +26,11 @@ mod scheduler;
 mod schema;
 mod serialize;
 mod settings;
+mod source;
 mod value;
 pub mod verb;
 
-pub use address::{AddressError, Endpoint, ListenAddress, ListenHost};
+pub use address::{AddressError, Endpoint, HostAddress, ListenAddress, ListenHost};
 pub(crate) use check::write_byte;
 pub use check::{ByteString, Check, CheckError, CheckKind, CheckValue, Misspelt, StatusRanges};
 pub use credentials::public_key_bytes;
@@ -46,6 +47,7 @@ pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub use serialize::print;
 pub use settings::{Access, Admin, Control, Logging, Manager, PeriodicTask, Ssh, User, Web};
+pub use source::Source;
 pub use value::ValueKind;
 
 use std::collections::BTreeSet;
@@ -83,6 +85,18 @@ impl Config {
                 Endpoint::Address(_) => None,
             })
             .collect()
+    }
+
+    /// Whether a group connects to its hosts from addresses of clients, which takes a capability.
+    pub fn uses_client_addresses(&self) -> bool {
+        let mut groups = self.services.iter().flat_map(|service| &service.groups);
+        groups.any(|group| group.source == Source::Client)
+    }
+
+    /// Listeners of all services, each port of a range for itself.
+    pub fn count_listeners(&self) -> usize {
+        let listens = self.services.iter().flat_map(|service| &service.listens);
+        listens.map(|it| it.address.ports().count()).sum()
     }
 
     /// Names that listeners have instead of addresses, and names of interfaces, each once.
@@ -208,6 +222,10 @@ pub struct Group {
     /// How many of the client's bytes are kept for another host until its host has sent its first;
     /// 0 to [`Group::MAX_REPLAY`], 0 is off.
     pub replay: u32,
+    /// Where connections to its hosts come from.
+    pub source: Source,
+    /// Whether connections to its hosts use MPTCP.
+    pub mptcp: bool,
     /// How its hosts are checked, in the file's order: all must hold. May be empty.
     pub checks: Vec<Check>,
     /// In the file's order; may be empty.
@@ -280,6 +298,8 @@ impl Default for Group {
             when_failed: WhenFailed::Keep,
             send_proxy: None,
             replay: 0,
+            source: Source::Any,
+            mptcp: false,
             checks: Vec::new(),
             hosts: Vec::new(),
         }

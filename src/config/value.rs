@@ -49,6 +49,10 @@ pub enum ValueKind {
     Initial,
     /// `keep` or `end`.
     WhenFailed,
+    /// The name of an interface; empty for none.
+    Interface,
+    /// Addresses that connections come from, or `client`; empty is the system's choice.
+    Source,
     /// A whole number from 1 to 100000, a second.
     Rate,
     /// A whole number of bytes from 0 to 1048576.
@@ -128,6 +132,8 @@ impl ValueKind {
             ValueKind::State => value.state()?.as_str().to_owned(),
             ValueKind::Initial => value.initial()?.as_str().to_owned(),
             ValueKind::WhenFailed => value.when_failed()?.as_str().to_owned(),
+            ValueKind::Interface => value.or_empty(Value::interface)?.unwrap_or_default(),
+            ValueKind::Source => value.source()?.to_string(),
             ValueKind::Rate => value.rate()?.to_string(),
             ValueKind::Replay => value.replay()?.to_string(),
             ValueKind::Proxy => proxy_text(value.proxy()?),

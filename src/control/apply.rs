@@ -19,6 +19,7 @@ use super::routing_loops::LocalService;
 use super::running::Renames;
 use crate::balance::HostPool;
 use crate::config::{self, Config};
+use crate::os::outgoing;
 use crate::relay::{Group, ListenKey, WorkerMessage};
 
 /// How long a change waits for new host names to resolve.
@@ -110,6 +111,7 @@ impl DataPlane {
         let ConfigChange { next, renames, .. } = change;
         // Check.
         self.check_schedulers(&next)?;
+        check_client_addresses(&next)?;
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
         let threads = self.resolver.start_threads(names.len());
         threads.map_err(Error::System)?;
@@ -131,6 +133,10 @@ impl DataPlane {
         self.configure_serving_groups(renames, &names);
         self.publish_plan();
         self.configure_other_groups(renames, &names);
+        self.running.set_check_ports(&self.config, |service| {
+            let mut addresses = self.listeners.addresses(&self.wanted, service);
+            addresses.next().map(|address| address.port())
+        });
         self.recovery.watch(Watched {
             groups: self.running.watched_groups(&self.config),
             manager: self.config.manager,
@@ -325,6 +331,15 @@ impl DataPlane {
         // A change must not leave room for no session.
         let capacity = room.unwrap_or(1).min(self.most_sessions);
         self.shared.set_capacity(capacity);
+    }
+}
+
+/// # Errors
+/// A group connects from addresses of clients, and this process may not.
+fn check_client_addresses(config: &Config) -> Result<(), Error> {
+    match config.uses_client_addresses() && !outgoing::may_be_transparent() {
+        true => Err(Error::ClientAddresses),
+        false => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::config::verb::{GroupKey, Verb, apply_all_seen};
 use crate::config::{Config, Group, Warning};
 use crate::log_targets;
 use crate::relay::{Backend, Topic};
-use crate::text::plural;
+use crate::text::{address_ranges, plural};
 
 /// The result of a reload.
 struct Reloaded {
@@ -129,7 +129,7 @@ impl Controller {
         for listening in self.data_plane.listening() {
             if !before.contains(&listening) {
                 let (name, addresses) = listening;
-                let places: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+                let places = address_ranges(&addresses);
                 log::info!(
                     target: log_targets::CONTROL,
                     "service {name} listens at {}", places.join(", ")

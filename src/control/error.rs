@@ -33,6 +33,8 @@ pub enum Error {
     },
     /// A scheduler does not exist.
     Scheduler(ErrorKind),
+    /// A group connects from addresses of clients, and this process may not.
+    ClientAddresses,
     /// There are too few descriptors for one session.
     Descriptors {
         /// The limit of descriptors.
@@ -81,6 +83,14 @@ impl fmt::Display for Error {
                 )
             }
             Error::Scheduler(unknown) => unknown.fmt(f),
+            Error::ClientAddresses if cfg!(not(target_os = "linux")) => {
+                f.write_str("source=\"client\" takes Linux")
+            }
+            Error::ClientAddresses => f.write_str(
+                "source=\"client\" takes the capability CAP_NET_RAW, which txlb does not have: start \
+                 it anew as root, which keeps it for a file that says so, or with \
+                 AmbientCapabilities=CAP_NET_RAW of systemd",
+            ),
             Error::Descriptors { limit, needed } => write!(
                 f,
                 "{limit} file descriptors are too few: one session, with everything that is \
@@ -100,6 +110,7 @@ impl std::error::Error for Error {
             Error::ListenName { .. }
             | Error::ListenTwice { .. }
             | Error::Scheduler(_)
+            | Error::ClientAddresses
             | Error::Descriptors { .. }
             | Error::Worker(_)
             | Error::Part(_) => None,
@@ -115,6 +126,7 @@ impl Error {
             Error::ListenName { .. }
             | Error::ListenTwice { .. }
             | Error::Scheduler(_)
+            | Error::ClientAddresses
             | Error::Descriptors { .. }
             | Error::Worker(_)
             | Error::Part(_) => None,

@@ -29,7 +29,9 @@ impl Inheritance {
                     proxy_from: None,
                     name: None,
                 };
-                wanted.entry(key(*address)).or_insert(listener);
+                if listener_at(wanted, *address).is_none() {
+                    wanted.insert(ListenKey::at(*address), listener);
+                }
             }
         }
     }
@@ -54,7 +56,7 @@ impl Inheritance {
     pub(super) fn warn(&self, wanted: &WantedListeners) {
         for InheritedSocket { name, address, .. } in &self.0 {
             let called = name.escape_debug();
-            match wanted.get(&key(*address)) {
+            match listener_at(wanted, *address) {
                 None => log::warn!(
                     "the inherited socket \"{called}\" at {address} serves nothing: nothing \
                      listens at exactly this address, and no service has this name"
@@ -75,9 +77,8 @@ impl Inheritance {
     }
 }
 
-fn key(place: BindAddress) -> ListenKey {
-    ListenKey {
-        place,
-        service: None,
-    }
+/// The listener at a place, whatever is special about it.
+fn listener_at(wanted: &WantedListeners, place: BindAddress) -> Option<&WantedListener> {
+    let at_place = wanted.iter().find(|(key, _)| key.place == place);
+    at_place.map(|(_, listener)| listener)
 }

@@ -13,7 +13,7 @@ use super::error::Error;
 use super::inheritance::Inheritance;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
 use crate::config::{Config, ListenAddress, ListenHost, Listener, Network, Service};
-use crate::os::listen::{BindAddress, bind_all};
+use crate::os::listen::{BindAddress, ListenOptions, bind_all};
 use crate::relay::ListenKey;
 
 /// The bound listeners and their addresses.
@@ -191,18 +191,38 @@ fn add_wanted(
     let key = ListenKey {
         place,
         service: only_its_own.then(|| service.name.clone()),
+        options: listen_options(listen),
     };
     let listener = WantedListener {
         service: service.name.clone(),
         proxy_from: listen.expects_header_from().map(Arc::from),
         name: name(&listen.address).map(str::to_owned),
     };
-    match wanted.insert(key, listener) {
-        Some(other) if other.service != service.name => Err(Error::ListenTwice {
+    // Default options come first, so this is the first one at the place.
+    let first = ListenKey {
+        options: ListenOptions::default(),
+        ..key.clone()
+    };
+    let is_same = |it: &ListenKey| (it.place, &it.service) == (key.place, &key.service);
+    let there = wanted.range(first..).next().filter(|(it, _)| is_same(it));
+    match there {
+        Some((_, other)) if other.service != service.name => Err(Error::ListenTwice {
             place,
-            services: [other.service, service.name.clone()],
+            services: [other.service.clone(), service.name.clone()],
         }),
-        _ => Ok(()),
+        Some(_) => Ok(()),
+        None => {
+            wanted.insert(key, listener);
+            Ok(())
+        }
+    }
+}
+
+/// What is special about the sockets of a listener.
+pub fn listen_options(listen: &Listener) -> ListenOptions {
+    ListenOptions {
+        mptcp: listen.mptcp,
+        interface: listen.interface.clone(),
     }
 }
 
@@ -230,8 +250,8 @@ pub fn places_of_resolved(
     listen: &ListenAddress,
     resolutions: &BTreeMap<String, Resolution>,
 ) -> Result<Vec<BindAddress>, Error> {
-    let port = listen.port;
-    let at = |ip: &IpAddr| BindAddress::At(SocketAddr::new(*ip, port));
+    let at_ports = |ip: IpAddr| listen.ports().map(move |port| SocketAddr::new(ip, port));
+    let at = |ip: &IpAddr| at_ports(*ip).map(BindAddress::At);
     let resolution = |name: &str, shown: String| {
         let silence = || Err(String::new());
         let resolution = resolutions.get(name).cloned().unwrap_or_else(silence);
@@ -241,17 +261,28 @@ pub fn places_of_resolved(
         })
     };
     match &listen.host {
-        ListenHost::Any => Ok(vec![BindAddress::Any { port }]),
-        ListenHost::Ip(ip) => Ok(vec![at(ip)]),
-        ListenHost::Name(name) => Ok(resolution(name, name.clone())?.iter().map(at).collect()),
+        ListenHost::Any => {
+            let any = listen.ports().map(|port| BindAddress::Any { port });
+            Ok(any.collect())
+        }
+        ListenHost::Ip(ip) => Ok(at(ip).collect()),
+        ListenHost::Name(name) => {
+            let found = resolution(name, name.clone())?;
+            Ok(found.iter().flat_map(at).collect())
+        }
         ListenHost::Zoned { ip, zone } => {
             let numbers = resolution(zone, format!("[{ip}{zone}]"))?;
             let number = |number: &IpAddr| match number {
                 IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
                 IpAddr::V4(_) => None,
             };
-            let at = |scope| BindAddress::At(SocketAddrV6::new(*ip, port, 0, scope).into());
-            Ok(numbers.iter().filter_map(number).map(at).collect())
+            let at = |scope| {
+                let at_port = move |port| SocketAddrV6::new(*ip, port, 0, scope);
+                listen
+                    .ports()
+                    .map(move |port| BindAddress::At(at_port(port).into()))
+            };
+            Ok(numbers.iter().filter_map(number).flat_map(at).collect())
         }
     }
 }
@@ -289,7 +320,8 @@ impl Listeners {
             let with_port = ours.entry(key.place.port()).or_default();
             let overlaps_own = with_port.iter().any(|own| own.overlaps(key.place));
             let given = self.inheritance.sockets(key.place, workers);
-            match given.unwrap_or_else(|| bind_all(key.place, workers, overlaps_own)) {
+            match given.unwrap_or_else(|| bind_all(key.place, &key.options, workers, overlaps_own))
+            {
                 Ok(sockets) => {
                     let address = sockets[0].local_addr();
                     let address = address.map_err(|error| refused(key, error))?;
@@ -425,10 +457,7 @@ mod tests {
         let config = config(&[("a", &["gone.invalid:4711"])]);
         let new = wanted(&config, &WantedListeners::new(), ResolveScope::New);
         assert!(matches!(new, Err(Error::ListenName { .. })), "{new:?}");
-        let key = ListenKey {
-            place: BindAddress::At(([127, 0, 0, 1], 4711).into()),
-            service: None,
-        };
+        let key = ListenKey::at(BindAddress::At(([127, 0, 0, 1], 4711).into()));
         let listener = WantedListener {
             service: "a".to_owned(),
             proxy_from: None,
@@ -448,11 +477,8 @@ mod tests {
             .iter()
             .take(1)
             .map(|(_, listener)| {
-                let key = ListenKey {
-                    place: BindAddress::At(([127, 0, 0, 77], 4711).into()),
-                    service: None,
-                };
-                (key, listener.clone())
+                let place = BindAddress::At(([127, 0, 0, 77], 4711).into());
+                (ListenKey::at(place), listener.clone())
             })
             .collect();
         assert_eq!(wanted(&config, &moved, ResolveScope::New).unwrap(), moved);

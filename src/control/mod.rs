@@ -40,7 +40,7 @@ pub use error::Error;
 pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};
 pub use line_protocol::{LineProtocol, LineReply, ParsedLine};
-pub use listeners::{places_of_resolved, resolve_places};
+pub use listeners::{listen_options, places_of_resolved, resolve_places};
 pub use resolver::resolve_all as resolve_names;
 pub use routing_loops::routing_loop_warnings;
 pub use save::{SaveError, Saved};

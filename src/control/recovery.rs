@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::check_schedule::{CheckSchedule, HostCheck};
 use super::threads::PanicGuard;
-use crate::balance::{Failure, HostId};
+use crate::balance::{Failure, HostId, HostPool, SourceTurn};
 use crate::config::{Check, Manager, PeriodicTask, ProxyVersion};
 use crate::relay::{
     Clock, Dialogue, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
@@ -132,6 +132,9 @@ struct ProbeJob {
     priority: ProbePriority,
 }
 
+/// A host to probe, its address, and the source of the connection.
+type Target = (HostId, SocketAddr, Option<SourceTurn>);
+
 /// Identifies a probe under way: no host is probed twice at a time. A host with a new address, or
 /// urgent now, is another probe, since the first may wait in a queue.
 type ProbeId = (usize, HostId, SocketAddr, ProbePriority);
@@ -206,30 +209,26 @@ impl RecoveryLoop {
         // Checks wake this thread often: no pool is locked then.
         let is_any_due = check || heartbeat || all_failed_due;
         for watched in groups.iter().filter(|_| is_any_due) {
-            let pool = watched.group.pool();
+            let mut pool = watched.group.pool();
             let all_failed = watched.serves && (check || all_failed_due) && pool.all_failed();
             if check || all_failed {
+                let hosts = pool.health_check_targets();
+                let hosts = targets(&watched.group, &mut pool, hosts);
                 let priority = |host| match (all_failed, pool.has_timed_out(host)) {
                     (false, _) => ProbePriority::Routine,
                     (true, false) => ProbePriority::Urgent,
                     (true, true) => ProbePriority::UrgentButSilent,
                 };
-                let hosts = pool.health_check_targets();
-                jobs.extend(self.jobs(
-                    watched,
-                    (hosts, pool.send_proxy()),
-                    Purpose::Check,
-                    priority,
-                ));
+                let hosts = (hosts, pool.send_proxy());
+                jobs.extend(self.jobs(watched, hosts, Purpose::Check, priority));
             }
             if heartbeat {
                 let hosts = pool.heartbeat_targets();
-                jobs.extend(self.jobs(
-                    watched,
-                    (hosts, pool.send_proxy()),
-                    Purpose::Heartbeat,
-                    |_| ProbePriority::Routine,
-                ));
+                let hosts = targets(&watched.group, &mut pool, hosts);
+                let hosts = (hosts, pool.send_proxy());
+                jobs.extend(self.jobs(watched, hosts, Purpose::Heartbeat, |_| {
+                    ProbePriority::Routine
+                }));
             }
         }
         (!shared.stopped).then_some(jobs)
@@ -238,53 +237,65 @@ impl RecoveryLoop {
     fn jobs<'a>(
         &'a self,
         watched: &'a WatchedGroup,
-        (hosts, send_proxy): (Vec<(HostId, SocketAddr)>, Option<ProxyVersion>),
+        (hosts, send_proxy): (Vec<Target>, Option<ProxyVersion>),
         purpose: Purpose,
         priority: impl Fn(HostId) -> ProbePriority + 'a,
     ) -> impl Iterator<Item = Probe<Job>> + 'a {
-        let job = move |(host, address)| {
+        let job = move |(host, address, source)| {
             let job = ProbeJob {
                 group: Arc::clone(&watched.group),
                 host,
                 purpose,
                 priority: priority(host),
             };
-            (job, address)
+            (job, address, source)
         };
         let jobs = hosts.into_iter().map(job);
-        let jobs = jobs.filter(|(job, address)| !self.under_way.contains(&probe_id(job, *address)));
-        jobs.map(move |(job, address)| Probe {
-            group: group_address(&job.group),
-            priority: job.priority,
-            address,
-            timeout_ms: probe_timeout_ms(watched.timeouts),
-            send_proxy,
-            dialogue: None,
-            is_restarted: false,
-            key: Job::Recovery(job),
-        })
+        let is_new = |(job, address, _): &(ProbeJob, SocketAddr, Option<SourceTurn>)| {
+            !self.under_way.contains(&probe_id(job, *address))
+        };
+        jobs.filter(is_new)
+            .map(move |(job, address, source)| Probe {
+                source,
+                group: group_address(&job.group),
+                priority: job.priority,
+                address,
+                timeout_ms: probe_timeout_ms(watched.timeouts),
+                send_proxy,
+                dialogue: None,
+                is_restarted: false,
+                key: Job::Recovery(job),
+            })
     }
 
     /// Starts the checks that are due.
     fn start_checks(&mut self, now_ms: u64) {
         while let Some(check) = self.schedule.take_due(now_ms) {
-            let (target, send_proxy) = {
-                let pool = check.group.pool();
-                (pool.check_target(check.host), pool.send_proxy())
+            let (target, send_proxy, source) = {
+                let mut pool = check.group.pool();
+                let source = pool.next_source(check.host.id);
+                (pool.check_target(check.host), pool.send_proxy(), source)
             };
             let Some(address) = target.and_then(|target| target.address) else {
                 self.schedule.ended(&check, false, now_ms);
                 continue;
             };
+            // With a port of its own, a check needs none of the host.
+            let at = check.group.check_address(address);
+            let Some(at) = at.or(check.check.port.map(|_| address)) else {
+                self.schedule.ended(&check, false, now_ms);
+                continue;
+            };
             // An agent, or who answers checks elsewhere, is no host of the group.
-            let is_host = check.check.decides() && check_address(&check.check, address) == address;
+            let is_host = check.check.decides() && check_address(&check.check, at) == at;
             self.prober.begin(Probe {
                 group: group_address(&check.group),
                 priority: ProbePriority::Routine,
-                address: check_address(&check.check, address),
+                address: check_address(&check.check, at),
+                source,
                 timeout_ms: check_timeout_ms(&check.check),
                 send_proxy: send_proxy.filter(|_| is_host),
-                dialogue: Some(Dialogue::new(&check.check, address)),
+                dialogue: Some(Dialogue::new(&check.check, at)),
                 is_restarted: false,
                 key: Job::Check(check, address),
             });
@@ -366,6 +377,15 @@ impl RecoveryLoop {
                 .log_health_change(check.host.id, &name, &change, now_ms);
         }
     }
+}
+
+/// The same hosts, each with the port to probe and the source of its next connection.
+fn targets(group: &Group, pool: &mut HostPool, hosts: Vec<(HostId, SocketAddr)>) -> Vec<Target> {
+    let target = |(host, address)| {
+        let address = group.check_address(address)?;
+        Some((host, address, pool.next_source(host)))
+    };
+    hosts.into_iter().filter_map(target).collect()
 }
 
 /// The checks of all hosts of a group.

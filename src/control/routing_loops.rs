@@ -46,6 +46,20 @@ impl<'a> Ports<'a> {
         Ports { by_port, is_local }
     }
 
+    /// The service that a session of the service `from` reaches at a host. One without a port is
+    /// connected to at any port where that service listens.
+    fn service_behind(&self, from: usize, host: SocketAddr) -> Option<usize> {
+        if host.port() != 0 {
+            return self.service_at(host);
+        }
+        let own = self.by_port.iter().filter(|(_, places)| {
+            let mut places = places.iter();
+            places.any(|(service, _)| *service == from)
+        });
+        let mut at_own = own.map(|(port, _)| SocketAddr::new(host.ip(), *port));
+        at_own.find_map(|address| self.service_at(address))
+    }
+
     /// The service that a connection to `address` reaches.
     fn service_at(&self, address: SocketAddr) -> Option<usize> {
         let mut places = self.by_port.get(&address.port())?.iter();
@@ -82,14 +96,16 @@ pub(super) fn find_routing_loops(
     let groups = groups.flat_map(|(from, it)| it.groups.iter().map(move |group| (from, group)));
     for (from, group) in groups {
         // No system call under the pool's lock.
-        let with_port = |address: &SocketAddr| ports.by_port.contains_key(&address.port());
+        let with_port = |address: &SocketAddr| {
+            address.port() == 0 || ports.by_port.contains_key(&address.port())
+        };
         let addresses: Vec<(HostId, SocketAddr)> = {
             let pool = group.pool();
             let known = pool.hosts().filter_map(|it| Some((it.id, it.address?)));
             known.filter(|(_, address)| with_port(address)).collect()
         };
         for (host, address) in addresses {
-            if let Some(to) = ports.service_at(address) {
+            if let Some(to) = ports.service_behind(from, address) {
                 hops.push((from, to));
                 hosts.push((Arc::as_ptr(group), host));
             }
@@ -133,7 +149,7 @@ fn warnings_where(
             for group in groups.filter(|it| serving.contains(it.name.as_str()) == serves) {
                 for host in &group.hosts {
                     let found = host_addresses(host, resolutions);
-                    let to = found.iter().find_map(|it| ports.service_at(*it));
+                    let to = found.iter().find_map(|it| ports.service_behind(from, *it));
                     if let Some(to) = to {
                         hops.push((from, to));
                         hosts.push((service, group, host));

@@ -96,6 +96,21 @@ impl Running {
         })
     }
 
+    /// Tells the groups at which port hosts without one are checked: that of their service's first
+    /// listener. `bound` finds the port that the system chose.
+    pub(super) fn set_check_ports(&self, config: &Config, bound: impl Fn(&str) -> Option<u16>) {
+        for service in &config.services {
+            let first = service.listens.first().map(|it| it.address.port);
+            let port = first.filter(|port| *port != 0);
+            let port = port.or_else(|| bound(&service.name)).unwrap_or(0);
+            for group in &service.groups {
+                if let Some(group) = self.group(&service.name, &group.name) {
+                    group.set_check_port(port);
+                }
+            }
+        }
+    }
+
     /// The groups of the service's routes; `None` if it has none.
     fn routes(&self, service: &config::Service) -> Option<Routes> {
         let routes = &service.routes;

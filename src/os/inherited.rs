@@ -185,7 +185,7 @@ mod tests {
 
     use super::given::ActivationVariables;
     use super::*;
-    use crate::os::listen::bind_all;
+    use crate::os::listen::{ListenOptions, bind_all};
 
     #[test]
     fn variables_of_another_process_are_none_of_ours() {
@@ -219,7 +219,7 @@ mod tests {
             // As systemd makes those for a port alone.
             (TcpListener::bind("[::]:0"), "*"),
             (
-                bind_all(alone, 1, false).map(|mut all| all.remove(0)),
+                bind_all(alone, &ListenOptions::default(), 1, false).map(|mut all| all.remove(0)),
                 "[::]",
             ),
             (TcpListener::bind("127.0.0.1:0"), "127.0.0.1"),

@@ -6,7 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
-use rustix::net::{AddressFamily, SocketType, bind, listen, socket, sockopt};
+use rustix::net::{AddressFamily, bind, listen, sockopt};
+
+use super::mptcp;
 
 /// The address and port that a listening socket is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +20,15 @@ pub enum BindAddress {
     },
     /// One address, or all of its family if it is the unspecified one.
     At(SocketAddr),
+}
+
+/// What is special about a listening socket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct ListenOptions {
+    /// Whether clients may use MPTCP, if this system has that.
+    pub mptcp: bool,
+    /// The interface over which clients come; `None` is any.
+    pub interface: Option<String>,
 }
 
 impl BindAddress {
@@ -72,15 +83,16 @@ const BACKLOG: i32 = 65_535;
 /// The system's: `AddrInUse`, `PermissionDenied`, `AddrNotAvailable`, ...
 pub fn bind_all(
     address: BindAddress,
+    options: &ListenOptions,
     count: usize,
     may_share: bool,
 ) -> io::Result<Vec<TcpListener>> {
     // The first socket is bound without SO_REUSEPORT, and gets the option afterwards. With it,
     // a second instance of the same user would silently share the port and its clients.
     // Tests: a_second_instance_is_refused, a_second_instance_on_the_same_port_is_69.
-    let first = match bind_one(address, false) {
+    let first = match bind_one(address, options, false) {
         Err(error) if may_share && error.kind() == io::ErrorKind::AddrInUse => {
-            bind_one(address, true)?
+            bind_one(address, options, true)?
         }
         first => first?,
     };
@@ -94,7 +106,7 @@ pub fn bind_all(
     };
     let mut sockets = vec![first];
     while sockets.len() < count {
-        sockets.push(bind_another(&sockets[0], address)?);
+        sockets.push(bind_another(&sockets[0], address, options)?);
     }
     Ok(sockets)
 }
@@ -121,18 +133,30 @@ pub fn change_owner(_socket: &TcpListener, _uid: u32, _gid: u32) -> io::Result<(
 }
 
 #[cfg(all(target_os = "linux", not(txlb_shared_listener)))]
-fn bind_another(_first: &TcpListener, address: BindAddress) -> io::Result<TcpListener> {
-    bind_one(address, true)
+fn bind_another(
+    _first: &TcpListener,
+    address: BindAddress,
+    options: &ListenOptions,
+) -> io::Result<TcpListener> {
+    bind_one(address, options, true)
 }
 
 #[cfg(not(all(target_os = "linux", not(txlb_shared_listener))))]
-fn bind_another(first: &TcpListener, _address: BindAddress) -> io::Result<TcpListener> {
+fn bind_another(
+    first: &TcpListener,
+    _address: BindAddress,
+    _options: &ListenOptions,
+) -> io::Result<TcpListener> {
     first.try_clone()
 }
 
-fn bind_one(address: BindAddress, reuse_port: bool) -> io::Result<TcpListener> {
+fn bind_one(
+    address: BindAddress,
+    options: &ListenOptions,
+    reuse_port: bool,
+) -> io::Result<TcpListener> {
     bind_by_family(address, |address, one_family| {
-        bind_address(address, one_family, reuse_port)
+        bind_address(address, options, one_family, reuse_port)
     })
 }
 
@@ -169,33 +193,43 @@ fn bind_error(error: Errno) -> io::Error {
 ///
 /// # Errors
 /// As [`bind_all`].
-pub fn try_bind(address: BindAddress) -> io::Result<()> {
+pub fn try_bind(address: BindAddress, options: &ListenOptions) -> io::Result<()> {
     bind_by_family(address, |address, one_family| {
-        bound_socket(address, one_family, false).map(drop)
+        bound_socket(address, options, one_family, false).map(drop)
     })
 }
 
 fn bind_address(
     address: SocketAddr,
+    options: &ListenOptions,
     one_family: bool,
     reuse_port: bool,
 ) -> io::Result<TcpListener> {
-    let descriptor = bound_socket(address, one_family, reuse_port)?;
-    // Accepted sockets inherit this (ACCEPTED_INHERIT_OPTIONS), which saves system calls.
-    sockopt::set_tcp_nodelay(&descriptor, true)?;
+    let descriptor = bound_socket(address, options, one_family, reuse_port)?;
+    // Accepted sockets inherit this (ACCEPTED_INHERIT_OPTIONS), which saves system calls. Sockets of
+    // MPTCP have it since Linux 5.17.
+    let set = sockopt::set_tcp_nodelay(&descriptor, true);
+    if !options.mptcp {
+        set?;
+    }
     listen(&descriptor, BACKLOG)?;
     let listener = TcpListener::from(descriptor);
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-fn bound_socket(address: SocketAddr, one_family: bool, reuse_port: bool) -> io::Result<OwnedFd> {
+fn bound_socket(
+    address: SocketAddr,
+    options: &ListenOptions,
+    one_family: bool,
+    reuse_port: bool,
+) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
         AddressFamily::INET6
     };
-    let descriptor: OwnedFd = socket(family, SocketType::STREAM, None).map_err(bind_error)?;
+    let descriptor = mptcp::stream_socket(family, options.mptcp).map_err(bind_error)?;
     fcntl_setfd(&descriptor, FdFlags::CLOEXEC)?;
     sockopt::set_socket_reuseaddr(&descriptor, true)?;
     if address.is_ipv6() {
@@ -204,8 +238,34 @@ fn bound_socket(address: SocketAddr, one_family: bool, reuse_port: bool) -> io::
     if reuse_port {
         allow_sharing(&descriptor)?;
     }
+    if let Some(interface) = &options.interface {
+        bind_to_interface(&descriptor, interface)?;
+    }
     bind(&descriptor, &address).map_err(bind_error)?;
     Ok(descriptor)
+}
+
+/// Lets only clients through that come over this interface.
+#[cfg(target_os = "linux")]
+fn bind_to_interface(descriptor: &OwnedFd, interface: &str) -> io::Result<()> {
+    use nix::errno::Errno as NixErrno;
+    use nix::sys::socket::setsockopt;
+    use nix::sys::socket::sockopt::BindToDevice;
+    let words = match setsockopt(descriptor, BindToDevice, &interface.into()) {
+        Ok(()) => return Ok(()),
+        Err(NixErrno::ENODEV) => format!("no interface {interface} is there"),
+        Err(NixErrno::EPERM) => {
+            format!("only root may listen at the interface {interface} alone before Linux 5.7")
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Err(io::Error::other(words))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_to_interface(_descriptor: &OwnedFd, _interface: &str) -> io::Result<()> {
+    let why = "to listen at one interface alone takes Linux";
+    Err(io::Error::new(io::ErrorKind::Unsupported, why))
 }
 
 #[cfg(target_os = "linux")]
@@ -224,21 +284,26 @@ mod tests {
     use super::*;
     use std::net::TcpStream;
 
+    const PLAIN: &ListenOptions = &ListenOptions {
+        mptcp: false,
+        interface: None,
+    };
+
     fn loopback(port: u16) -> BindAddress {
         BindAddress::At(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
     }
 
     #[test]
     fn a_second_instance_is_refused() {
-        let first = bind_all(loopback(0), 2, false).unwrap();
+        let first = bind_all(loopback(0), PLAIN, 2, false).unwrap();
         let taken = loopback(first[0].local_addr().unwrap().port());
-        let error = bind_all(taken, 2, false).unwrap_err();
+        let error = bind_all(taken, PLAIN, 2, false).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn siblings_share_a_port_and_its_clients() {
-        let sockets = bind_all(loopback(0), 3, false).unwrap();
+        let sockets = bind_all(loopback(0), PLAIN, 3, false).unwrap();
         let address = sockets[0].local_addr().unwrap();
         assert!(
             sockets
@@ -264,17 +329,17 @@ mod tests {
     #[test]
     fn an_address_that_overlaps_our_own_is_allowed() {
         for count in [1, 2] {
-            let any = bind_all(BindAddress::Any { port: 0 }, count, false).unwrap();
+            let any = bind_all(BindAddress::Any { port: 0 }, PLAIN, count, false).unwrap();
             let port = any[0].local_addr().unwrap().port();
             assert!(loopback(port).overlaps(BindAddress::Any { port }));
-            assert!(bind_all(loopback(port), count, false).is_err());
-            bind_all(loopback(port), count, true).unwrap();
+            assert!(bind_all(loopback(port), PLAIN, count, false).is_err());
+            bind_all(loopback(port), PLAIN, count, true).unwrap();
         }
     }
 
     #[test]
     fn any_address_takes_clients_of_both_families() {
-        let sockets = bind_all(BindAddress::Any { port: 0 }, 1, false).unwrap();
+        let sockets = bind_all(BindAddress::Any { port: 0 }, PLAIN, 1, false).unwrap();
         let port = sockets[0].local_addr().unwrap().port();
         TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
         if sockets[0].local_addr().unwrap().is_ipv6() {
@@ -308,5 +373,34 @@ mod tests {
         assert!(!at("10.0.0.1:80").overlaps(at("10.0.0.1:81")));
         assert!(BindAddress::Any { port: 80 }.overlaps(at("[::1]:80")));
         assert!(!BindAddress::Any { port: 0 }.overlaps(BindAddress::Any { port: 0 }));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_listener_at_one_interface_takes_its_clients_alone() {
+        let at = |interface: &str| ListenOptions {
+            interface: Some(interface.to_owned()),
+            ..ListenOptions::default()
+        };
+        let missing = bind_all(loopback(0), &at("nowhere0"), 1, false).unwrap_err();
+        assert_eq!(missing.to_string(), "no interface nowhere0 is there");
+        let sockets = bind_all(loopback(0), &at("lo"), 2, false).unwrap();
+        TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_listener_of_mptcp_takes_clients_of_tcp_whether_this_system_has_it_or_not() {
+        let options = ListenOptions {
+            mptcp: true,
+            interface: None,
+        };
+        let sockets = bind_all(loopback(0), &options, 2, false).unwrap();
+        let client = TcpStream::connect(sockets[0].local_addr().unwrap()).unwrap();
+        let accepted = || sockets.iter().find_map(|it| it.accept().ok());
+        let found = (0..1000).find_map(|_| {
+            std::thread::yield_now();
+            accepted()
+        });
+        assert_eq!(found.unwrap().1, client.local_addr().unwrap());
     }
 }

@@ -17,8 +17,10 @@ use rustix::process::geteuid;
 use txlb::admin::check_certificate;
 use txlb::config::verb::{diff, script};
 use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked, print};
-use txlb::control::{Error, File, places_of_resolved, resolve_names, routing_loop_warnings};
-use txlb::os::listen::{BindAddress, try_bind};
+use txlb::control::{
+    Error, File, listen_options, places_of_resolved, resolve_names, routing_loop_warnings,
+};
+use txlb::os::listen::{BindAddress, ListenOptions, try_bind};
 
 use crate::cli::{CheckOutput, StartupOptions};
 use crate::exit::Exit;
@@ -43,7 +45,7 @@ pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) ->
     let once = |file: &Path| File::read_once(file, Some(PIPE_TIMEOUT));
     let (read, reading) = startup::read(file, &privileges, once)?;
     // A running txlb opens the files that the configuration names as this user.
-    privileges.give_up()?;
+    privileges.give_up(false)?;
     for warning in &reading.warnings {
         exit::print_error(&format!(
             "{}:{}: warning: {}",
@@ -192,7 +194,7 @@ impl Problems {
             .as_ref()
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
         let mut taken: BTreeMap<BindAddress, String> = BTreeMap::new();
-        for (what, listen) in listeners(config) {
+        for (what, listen, options) in listeners(config) {
             let addresses = match places_of_resolved(listen, resolutions) {
                 Ok(addresses) => addresses,
                 Err(error) => {
@@ -210,7 +212,7 @@ impl Problems {
                     self.errors.push((Exit::CANNOT_BIND, text));
                     continue;
                 }
-                if let Err(error) = try_bind(*address) {
+                if let Err(error) = try_bind(*address, &options) {
                     match error.kind() {
                         ErrorKind::AddrNotAvailable => drop(absent.insert(*address)),
                         ErrorKind::AddrInUse if txlb_runs => {}
@@ -279,12 +281,12 @@ impl Problems {
 }
 
 /// All listeners that are opened at the start, each with a text that says which it is.
-fn listeners(config: &Config) -> Vec<(String, &ListenAddress)> {
+fn listeners(config: &Config) -> Vec<(String, &ListenAddress, ListenOptions)> {
     let mut all = Vec::new();
     for service in &config.services {
         let what = format!("service {}", service.name);
         let listens = service.listens.iter();
-        all.extend(listens.map(|it| (what.clone(), &it.address)));
+        all.extend(listens.map(|it| (what.clone(), &it.address, listen_options(it))));
     }
     if let Some(admin) = &config.admin {
         let web = admin
@@ -297,8 +299,9 @@ fn listeners(config: &Config) -> Vec<(String, &ListenAddress)> {
             .filter(|it| it.enable && cfg!(feature = "ssh"));
         let page = web.and_then(|it| it.listen.as_ref());
         let console = ssh.and_then(|it| it.listen.as_ref());
-        all.extend(page.map(|it| ("the admin page".to_owned(), it)));
-        all.extend(console.map(|it| ("the console".to_owned(), it)));
+        let plain = |what: &str, it| (what.to_owned(), it, ListenOptions::default());
+        all.extend(page.map(|it| plain("the admin page", it)));
+        all.extend(console.map(|it| plain("the console", it)));
     }
     all
 }

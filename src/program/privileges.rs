@@ -63,12 +63,13 @@ impl Privileges {
         Ok(done)
     }
 
-    /// Becomes the user for good. On Linux, ports below 1024 can still be opened afterwards.
-    pub(crate) fn give_up(&self) -> Result<(), Exit> {
+    /// Becomes the user for good. On Linux, ports below 1024 can still be opened afterwards, and
+    /// with `uses_client_addresses` connections can come from addresses of clients.
+    pub(crate) fn give_up(&self, uses_client_addresses: bool) -> Result<(), Exit> {
         let Some(identity) = &self.identity else {
             return Ok(());
         };
-        become_user(identity).map_err(|error| {
+        become_user(identity, uses_client_addresses).map_err(|error| {
             let (user, group) = (&identity.user, &identity.group);
             let why = format!("txlb: cannot become {user} in the group {group}: {error}");
             Exit::new(Exit::NO_PERMISSION, &why)
@@ -130,14 +131,14 @@ fn only_root(wanted: &Identity) -> Exit {
     Exit::new(Exit::NO_PERMISSION, &why)
 }
 
-fn become_user(identity: &Identity) -> io::Result<()> {
-    let kept = capabilities::before()?;
+fn become_user(identity: &Identity, uses_client_addresses: bool) -> io::Result<()> {
+    let kept = capabilities::before(uses_client_addresses)?;
     drop_groups()?;
     // For root, these set the real, the effective and the saved ID on every system.
     setgid(identity.gid)?;
     setuid(identity.uid)?;
     capabilities::after(kept)?;
-    verify(identity)
+    verify(identity, uses_client_addresses)
 }
 
 #[cfg(not(target_vendor = "apple"))]
@@ -174,7 +175,7 @@ fn drop_groups() -> io::Result<()> {
 }
 
 /// Checks that the user has changed and cannot change back.
-fn verify(identity: &Identity) -> io::Result<()> {
+fn verify(identity: &Identity, uses_client_addresses: bool) -> io::Result<()> {
     let root = Uid::from_raw(0);
     let regained = [
         setuid(root).is_ok(),
@@ -187,7 +188,7 @@ fn verify(identity: &Identity) -> io::Result<()> {
         let why = "root's rights could be regained after the change of user";
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
-    capabilities::verify(identity)
+    capabilities::verify(identity, uses_client_addresses)
 }
 
 /// Some systems list the group itself among the groups.
@@ -203,7 +204,7 @@ fn has_groups(_identity: &Identity) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The only capability that is kept: ports below 1024.
+/// The capabilities that are kept: ports below 1024, and addresses of clients if they are used.
 #[cfg(target_os = "linux")]
 mod capabilities {
     use std::io;
@@ -216,9 +217,17 @@ mod capabilities {
 
     use super::Identity;
 
-    pub(super) fn before() -> io::Result<CapabilitySets> {
-        // In a container, root may lack it.
-        let kept = capabilities(None)?.permitted & CapabilitySet::NET_BIND_SERVICE;
+    /// For addresses of clients `CAP_NET_RAW` is enough, and less than `CAP_NET_ADMIN`.
+    fn wanted(uses_client_addresses: bool) -> CapabilitySet {
+        match uses_client_addresses {
+            true => CapabilitySet::NET_BIND_SERVICE | CapabilitySet::NET_RAW,
+            false => CapabilitySet::NET_BIND_SERVICE,
+        }
+    }
+
+    pub(super) fn before(uses_client_addresses: bool) -> io::Result<CapabilitySets> {
+        // In a container, root may lack them.
+        let kept = capabilities(None)?.permitted & wanted(uses_client_addresses);
         set_keep_capabilities(true)?;
         Ok(CapabilitySets {
             effective: kept,
@@ -234,9 +243,9 @@ mod capabilities {
         Ok(set_no_new_privs(true)?)
     }
 
-    pub(super) fn verify(identity: &Identity) -> io::Result<()> {
+    pub(super) fn verify(identity: &Identity, uses_client_addresses: bool) -> io::Result<()> {
         let (uids, gids) = (getresuid()?, getresgid()?);
-        let rest = capabilities(None)?.permitted - CapabilitySet::NET_BIND_SERVICE;
+        let rest = capabilities(None)?.permitted - wanted(uses_client_addresses);
         let fine = uids.saved == identity.uid
             && gids.saved == identity.gid
             && rest.is_empty()
@@ -256,7 +265,7 @@ mod capabilities {
 
     use super::Identity;
 
-    pub(super) fn before() -> io::Result<()> {
+    pub(super) fn before(_uses_client_addresses: bool) -> io::Result<()> {
         Ok(())
     }
 
@@ -264,7 +273,7 @@ mod capabilities {
         Ok(())
     }
 
-    pub(super) fn verify(_identity: &Identity) -> io::Result<()> {
+    pub(super) fn verify(_identity: &Identity, _uses_client_addresses: bool) -> io::Result<()> {
         Ok(())
     }
 }

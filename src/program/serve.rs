@@ -278,6 +278,7 @@ fn start_exit(error: &Error) -> Exit {
         Error::Listen { .. } | Error::ListenName { .. } | Error::ListenTwice { .. } => {
             Exit::CANNOT_BIND
         }
+        Error::ClientAddresses => Exit::NO_PERMISSION,
         Error::Descriptors { .. } => Exit::NO_DESCRIPTORS,
         _ => Exit::OTHER,
     };

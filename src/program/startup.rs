@@ -104,7 +104,8 @@ impl Startup {
         if let Some(identity) = self.privileges.identity() {
             bound.change_owner(identity.uid.as_raw(), identity.gid.as_raw());
         }
-        self.privileges.give_up()?;
+        let uses_client_addresses = bound.config().uses_client_addresses();
+        self.privileges.give_up(uses_client_addresses)?;
         if let Some(file) = file {
             warn_if_unreadable(file);
             warn_if_others_may_replace(file);

@@ -3,6 +3,8 @@
 //! [`Connection::run`] is the path of every byte. [`Session::next`] returns an [`Action`], the
 //! connection performs it on its [`Transport`], and a `handle_*` method reports the result.
 
+mod connect;
+
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr;
@@ -10,8 +12,8 @@ use std::sync::Arc;
 
 use super::client_lookup::{ClientEntry, ClientTable};
 use super::failure::{
-    CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, classify_connect_error,
-    is_unsupported, retry_interrupted,
+    CloseMode, ConnectError, ConnectProgress, EndReason, Shortage, is_unsupported,
+    retry_interrupted,
 };
 use super::first_bytes::FirstBytes;
 use super::handoff::{Admission, PendingConnection};
@@ -339,29 +341,9 @@ impl<T: Transport> Connection<T> {
                 false => self.session.handle_no_host(context.now_ms),
             };
         };
+        let source = pool.next_source(picked.id);
         drop(pool);
-        if let Err(until_ms) = context.port_gates.may_try(picked.address, context.now_ms) {
-            let (host, client) = (picked.id, self.client_address.ip());
-            self.group.pool().withdraw(picked, client, context.now_ms);
-            self.picked = None;
-            return self.session.handle_no_port(host, until_ms, context.now_ms);
-        }
-        let token = encode_token(context.slot, self.generation, Side::Host);
-        // Before connect(2): on loopback the host may accept and ask before it returns.
-        // Test: a_host_may_ask_as_soon_as_it_has_accepted.
-        let pending = context.client_table.map(ClientTable::begin_connect);
-        match self.transport.connect(picked, context.registry, token) {
-            Ok(()) => {
-                if let Some(pending) = pending
-                    && let Some(local) = self.transport.local_address()
-                {
-                    self.client_entry = Some(pending.insert(local, self.client_address, self.id));
-                }
-                context.port_gates.open(picked.address);
-                self.session.handle_picked(context.now_ms);
-            }
-            Err(error) => self.connect_failed(classify_connect_error(&error), context),
-        }
+        self.connect_picked(source.as_ref(), context);
     }
 
     fn check_connect(&mut self, late: bool, connect_hint: bool, context: &mut Context<'_, T>) {
@@ -441,12 +423,7 @@ impl<T: Transport> Connection<T> {
                 context.stats.count_error(shortage.resource_error());
                 *context.shortage = Some((shortage, picked.address));
                 self.group.pool().release(picked.id, client, now_ms);
-                if shortage == Shortage::Ports {
-                    let until_ms = context.port_gates.close(picked.address, now_ms);
-                    self.session.handle_no_port(picked.id, until_ms, now_ms);
-                } else {
-                    self.session.handle_shortage(now_ms);
-                }
+                self.session.handle_shortage(now_ms);
             }
         }
         self.log_emptied();

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 
 use mio::net::TcpStream;
 use rustix::io::Errno;
@@ -23,6 +24,10 @@ pub(crate) enum Shortage {
     Watches,
     /// Local ports for connections to one address.
     Ports,
+    /// An address that is configured as the source of connections.
+    Source(IpAddr),
+    /// The right to connect from addresses of clients.
+    Transparency,
 }
 
 impl Shortage {
@@ -39,10 +44,26 @@ impl Shortage {
         })
     }
 
+    /// Whether it concerns one source address, or one address to connect to: other connects may
+    /// succeed.
+    pub(crate) fn is_of_address(self) -> bool {
+        matches!(
+            self,
+            Shortage::Ports | Shortage::Source(_) | Shortage::Transparency
+        )
+    }
+
+    /// Whether it does not pass before an operator does something.
+    pub(crate) fn needs_operator(self) -> bool {
+        matches!(self, Shortage::Source(_) | Shortage::Transparency)
+    }
+
     /// The error as which it is counted.
     pub(crate) fn resource_error(self) -> ResourceError {
         match self {
-            Shortage::Ports => ResourceError::NoPorts,
+            Shortage::Ports | Shortage::Source(_) | Shortage::Transparency => {
+                ResourceError::NoPorts
+            }
             _ => ResourceError::NoDescriptors,
         }
     }
@@ -51,6 +72,17 @@ impl Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Shortage::Source(ip) => {
+                return write!(
+                    f,
+                    "{ip} is not an address of this machine: add it to an interface, or take it \
+                     out of the group's source"
+                );
+            }
+            Shortage::Transparency => {
+                "txlb may not use addresses of clients: it needs CAP_NET_RAW for \
+                 source=\"client\", which it keeps if the file asks for that when it starts as root"
+            }
             Shortage::Descriptors => {
                 "no descriptor is left for this process: raise its limit (ulimit -n)"
             }
@@ -79,7 +111,7 @@ pub(crate) enum ResourceError {
     Full,
     /// The system had no file descriptor, or no memory for a socket.
     NoDescriptors,
-    /// No local port was left for a connection to a host.
+    /// No local port, or no source address, was left for a connection to a host.
     NoPorts,
     /// Accepting failed with an unknown error.
     Accept,

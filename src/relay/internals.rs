@@ -12,7 +12,7 @@ use std::sync::mpsc::{SyncSender, channel, sync_channel};
 use super::clock::Clock;
 use super::connection::Connection;
 use super::engine::{Engine, MAILBOX_TOKEN, Message, Polled};
-use super::failure::{CloseMode, ConnectProgress, EndReason};
+use super::failure::{CloseMode, ConnectError, ConnectProgress, EndReason};
 use super::mailbox::WorkerMessage;
 use super::plan::{Group, ListenKey, ListenerPlan, Plan, Service};
 use super::session::{Direction, Readiness, Side};
@@ -23,6 +23,7 @@ use super::worker::LIMITS;
 use crate::balance::{HostPool, Picked};
 use crate::config;
 use crate::os::listen::BindAddress;
+use crate::os::outgoing::ConnectOptions;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// Sizes of a request and its response, in bytes.
@@ -45,10 +46,8 @@ impl SessionBench {
         let service = config.services.first()?;
         let group = service.enabled_group()?;
         let pool = HostPool::new(group, 1, 0);
-        let key = ListenKey {
-            place: BindAddress::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
-            service: None,
-        };
+        let place = BindAddress::At(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+        let key = ListenKey::at(place);
         let service = Arc::new(Service {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
@@ -232,7 +231,13 @@ impl Transport for Memory {
         Ok(())
     }
 
-    fn connect(&mut self, _: &Picked, registry: &Cell<usize>, token: usize) -> io::Result<()> {
+    fn connect(
+        &mut self,
+        _: &Picked,
+        _: ConnectOptions,
+        registry: &Cell<usize>,
+        token: usize,
+    ) -> Result<(), ConnectError> {
         registry.set(token);
         Ok(())
     }

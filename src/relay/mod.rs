@@ -33,6 +33,7 @@ mod shared;
 #[cfg(test)]
 mod simulator;
 mod slab;
+mod source;
 mod tcp_transport;
 mod timer_wheel;
 mod transport;

@@ -4,8 +4,8 @@
 //! services, are shared between one plan and the next.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::client_hello::ClientHello;
@@ -14,7 +14,7 @@ use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
 use crate::balance::{HealthChange, Host, HostId, HostPool};
 use crate::config::{CheckKind, Network, RouteTable};
-use crate::os::listen::BindAddress;
+use crate::os::listen::{BindAddress, ListenOptions};
 use crate::sync::lock;
 
 /// Identifies a listener from one configuration to the next.
@@ -24,6 +24,19 @@ pub struct ListenKey {
     pub place: BindAddress,
     /// Its service, for port 0 alone: each service then gets a port of its own.
     pub service: Option<String>,
+    /// What is special about its socket: with other options it is another one.
+    pub options: ListenOptions,
+}
+
+impl ListenKey {
+    /// A listener with nothing special, at an address with a port.
+    pub fn at(place: BindAddress) -> ListenKey {
+        ListenKey {
+            place,
+            service: None,
+            options: ListenOptions::default(),
+        }
+    }
 }
 
 /// Which service is behind each listener.
@@ -105,6 +118,8 @@ pub(crate) struct Group {
     pub(crate) name: String,
     pool: Mutex<HostPool>,
     health_log: HealthLog,
+    /// The port for checks of hosts without one: that of the service's first listener, or 0.
+    check_port: AtomicU16,
 }
 
 impl Group {
@@ -115,6 +130,7 @@ impl Group {
             name: name.to_owned(),
             pool: Mutex::new(pool),
             health_log: HealthLog::default(),
+            check_port: AtomicU16::new(0),
         }
     }
 
@@ -122,6 +138,20 @@ impl Group {
     pub(crate) fn with_recent_events(mut self, recent_events: RecentEvents) -> Group {
         self.health_log = HealthLog::new(recent_events);
         self
+    }
+
+    /// Sets the port for checks of hosts that have none; 0 is no port.
+    pub(crate) fn set_check_port(&self, port: u16) {
+        self.check_port.store(port, Ordering::Relaxed);
+    }
+
+    /// Where a host at `address` is checked: one without a port at that of the service's first
+    /// listener. `None` without such a port.
+    pub(crate) fn check_address(&self, mut address: SocketAddr) -> Option<SocketAddr> {
+        if address.port() == 0 {
+            address.set_port(self.check_port.load(Ordering::Relaxed));
+        }
+        (address.port() != 0).then_some(address)
     }
 
     /// Logs and publishes a change of a host's health. Not under the pool's lock.

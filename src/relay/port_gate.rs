@@ -1,15 +1,16 @@
-//! Limits connects to addresses for which no local port was left.
+//! Limits connects to addresses for which no local port was left, by the address that they come from.
 //!
 //! Without a free port connect(2) first searches the whole range: 12 ms with 28,000 ports. So one
-//! session tries for all that want the same address. Pure: time is an argument.
+//! session tries for all that want the same addresses. Pure: time is an argument.
 
 // Tests: of_a_crowd_one_tries_now_and_then_and_other_hosts_are_not_concerned,
 // those_who_wait_for_a_port_hold_up_nobody_else_and_are_served_in_the_end.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::timer_wheel::TICK_MS;
+use crate::os::outgoing::SourceAddress;
 
 /// How long an address is not tried after a connect found no port. Doubles with each failure.
 const CLOSED_MS: u64 = 100;
@@ -21,10 +22,13 @@ const SUCCESSES_TO_FORGET: u8 = 16;
 /// How many addresses are remembered.
 const MAX_GATES: usize = 1024;
 
-/// The addresses for which no port was left recently. Usually there are none.
+/// What a gate is for: the source address, `None` for the system's choice, and the host's address.
+type Way = (Option<IpAddr>, SocketAddr);
+
+/// The ways for which no port was left recently. Usually there are none.
 #[derive(Debug, Default)]
 pub(crate) struct PortGates {
-    gates: HashMap<SocketAddr, Gate>,
+    gates: HashMap<Way, Gate>,
     /// Such an address was tried in this iteration of the event loop.
     tried: bool,
 }
@@ -43,12 +47,20 @@ impl PortGates {
         self.tried = false;
     }
 
-    /// Whether to connect to `to` now. The caller must do so then.
+    /// Whether to connect from `from` to `to` now. The caller must do so then.
     ///
     /// # Errors
     /// When to ask again, in milliseconds.
-    pub(crate) fn may_try(&mut self, to: SocketAddr, now_ms: u64) -> Result<(), u64> {
-        let Some(gate) = self.gates.get(&to) else {
+    pub(crate) fn may_try(
+        &mut self,
+        from: Option<SourceAddress>,
+        to: SocketAddr,
+        now_ms: u64,
+    ) -> Result<(), u64> {
+        if self.gates.is_empty() || !searches(from) {
+            return Ok(());
+        }
+        let Some(gate) = self.gates.get(&way(from, to)) else {
             return Ok(());
         };
         if gate.closed_until_ms > now_ms {
@@ -60,8 +72,16 @@ impl PortGates {
         }
     }
 
-    /// A connect to `to` found no port. Returns when to try again, in milliseconds.
-    pub(crate) fn close(&mut self, to: SocketAddr, now_ms: u64) -> u64 {
+    /// A connect from `from` to `to` found no port. Returns when to try again, in milliseconds.
+    pub(crate) fn close(
+        &mut self,
+        from: Option<SourceAddress>,
+        to: SocketAddr,
+        now_ms: u64,
+    ) -> u64 {
+        if !searches(from) {
+            return now_ms + CLOSED_MS;
+        }
         self.tried = true;
         if self.gates.len() >= MAX_GATES {
             self.gates.retain(|_, gate| gate.closed_until_ms > now_ms);
@@ -69,20 +89,24 @@ impl PortGates {
         if self.gates.len() >= MAX_GATES {
             return now_ms + CLOSED_MS;
         }
-        let gate = self.gates.entry(to).or_default();
+        let gate = self.gates.entry(way(from, to)).or_default();
         gate.closed_until_ms = now_ms + (CLOSED_MS << gate.failures.min(MAX_DOUBLINGS));
         gate.failures = gate.failures.saturating_add(1);
         gate.successes = 0;
         gate.closed_until_ms
     }
 
-    /// A connect to `to` found a port.
-    pub(crate) fn open(&mut self, to: SocketAddr) {
-        if let Some(gate) = self.gates.get_mut(&to) {
+    /// A connect from `from` to `to` found a port.
+    pub(crate) fn open(&mut self, from: Option<SourceAddress>, to: SocketAddr) {
+        if self.gates.is_empty() || !searches(from) {
+            return;
+        }
+        let way = way(from, to);
+        if let Some(gate) = self.gates.get_mut(&way) {
             gate.failures = 0;
             gate.successes += 1;
             if gate.successes >= SUCCESSES_TO_FORGET {
-                self.gates.remove(&to);
+                self.gates.remove(&way);
             }
         }
     }
@@ -92,11 +116,26 @@ impl PortGates {
         self.gates.is_empty()
     }
 
-    /// Whether no port was left for `to` recently.
+    /// For how many sources of connections to `to` no port was left recently.
+    #[cfg(test)]
+    pub(crate) fn count(&self, to: SocketAddr) -> usize {
+        self.gates.keys().filter(|(_, it)| *it == to).count()
+    }
+
+    /// Whether no port was left for `to` recently, from any address.
     #[cfg(test)]
     pub(crate) fn contains(&self, to: SocketAddr) -> bool {
-        self.gates.contains_key(&to)
+        self.gates.keys().any(|(_, it)| *it == to)
     }
+}
+
+/// Whether the system searches for a port.
+fn searches(from: Option<SourceAddress>) -> bool {
+    from.is_none_or(|from| from.address.port() == 0)
+}
+
+fn way(from: Option<SourceAddress>, to: SocketAddr) -> Way {
+    (from.map(|from| from.address.ip()), to)
 }
 
 #[cfg(test)]
@@ -114,11 +153,11 @@ mod tests {
         for now_ms in from_ms..from_ms + ms {
             gates.begin_iteration();
             for _ in 0..300 {
-                if gates.may_try(to(1), now_ms).is_ok() {
+                if gates.may_try(None, to(1), now_ms).is_ok() {
                     tries += 1;
                     match finds {
-                        true => gates.open(to(1)),
-                        false => assert!(gates.close(to(1), now_ms) > now_ms),
+                        true => gates.open(None, to(1)),
+                        false => assert!(gates.close(None, to(1), now_ms) > now_ms),
                     }
                 }
             }
@@ -130,8 +169,8 @@ mod tests {
     fn of_a_crowd_one_tries_now_and_then_and_other_hosts_are_not_concerned() {
         let mut gates = PortGates::default();
         assert_eq!(tries(&mut gates, 0, 1, false), 1);
-        assert_eq!(gates.may_try(to(1), 10), Err(100));
-        assert_eq!(gates.may_try(to(2), 10), Ok(()));
+        assert_eq!(gates.may_try(None, to(1), 10), Err(100));
+        assert_eq!(gates.may_try(None, to(2), 10), Ok(()));
         // After 100, 200, 400, 800 and 800 ms.
         assert_eq!(tries(&mut gates, 1, 2_300, false), 5);
     }
@@ -139,7 +178,7 @@ mod tests {
     #[test]
     fn once_there_are_ports_again_one_tries_a_turn_until_that_is_sure() {
         let mut gates = PortGates::default();
-        gates.close(to(1), 0);
+        gates.close(None, to(1), 0);
         let calm = u64::from(SUCCESSES_TO_FORGET);
         assert_eq!(tries(&mut gates, CLOSED_MS, calm - 1, true), 15);
         assert_eq!(tries(&mut gates, CLOSED_MS + calm, 1, true), 300);
@@ -150,9 +189,28 @@ mod tests {
     fn no_more_addresses_are_remembered_than_there_is_room_for() {
         let mut gates = PortGates::default();
         for port in 1..=2000 {
-            gates.close(to(port), u64::from(port));
+            gates.close(None, to(port), u64::from(port));
         }
         assert!(gates.gates.len() <= MAX_GATES);
         assert!(gates.contains(to(2000)), "the latest is");
+    }
+
+    #[test]
+    fn a_source_address_without_a_port_keeps_no_other_from_being_tried() {
+        let from = |last| Some(SourceAddress::of_this_machine([10, 0, 0, last].into()));
+        let mut gates = PortGates::default();
+        gates.close(from(8), to(1), 0);
+        gates.begin_iteration();
+        assert_eq!(gates.may_try(from(8), to(1), 10), Err(100));
+        assert_eq!(gates.may_try(from(9), to(1), 10), Ok(()));
+        assert_eq!(gates.may_try(None, to(1), 10), Ok(()));
+        // A client's own port is not searched for.
+        let clients = SourceAddress {
+            address: SocketAddr::from(([10, 0, 0, 8], 999)),
+            is_transparent: true,
+        };
+        gates.close(Some(clients), to(2), 0);
+        assert!(!gates.contains(to(2)));
+        assert_eq!(gates.may_try(Some(clients), to(1), 10), Ok(()));
     }
 }

@@ -10,12 +10,15 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token, Waker};
 use rustix::net::sockopt;
 
-use super::failure::{CloseMode, ConnectProgress, connect_progress};
+use super::failure::{
+    CloseMode, ConnectError, ConnectProgress, Shortage, classify_connect_error, connect_progress,
+};
 use super::session::{Direction, Readiness, Side};
 use super::transport::{ListenSocket, Transport};
-use crate::balance::Picked;
+use crate::balance::{Failure, Picked};
 use crate::os::addresses;
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
+use crate::os::outgoing::{ConnectFromError, ConnectOptions, connect_with};
 use crate::os::pipes::{Pipe, Pipes};
 use crate::os::sockets::{DeadPeerTimes, Delivery, delivery, is_unacknowledged, watch_peer};
 
@@ -146,11 +149,18 @@ impl Transport for TcpTransport {
         registry.register(&mut self.client, Token(token), ALL_EVENTS)
     }
 
-    fn connect(&mut self, to: &Picked, poll: &Poll, token: usize) -> io::Result<()> {
-        let mut socket = connect(to.address)?;
+    fn connect(
+        &mut self,
+        to: &Picked,
+        options: ConnectOptions,
+        poll: &Poll,
+        token: usize,
+    ) -> Result<(), ConnectError> {
+        let mut socket = connect(options, to.address)?;
         // After connect(2): epoll reports a socket that was not connected yet as closed.
         poll.registry()
-            .register(&mut socket, Token(token), ALL_EVENTS)?;
+            .register(&mut socket, Token(token), ALL_EVENTS)
+            .map_err(|error| classify_connect_error(&error))?;
         self.host = Some(HostSocket {
             socket,
             nagle: Nagle::NothingWritten,
@@ -335,30 +345,59 @@ fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
     io::Write::write(&mut socket, bytes)
 }
 
-/// Starts a non-blocking connect to `address`.
+/// Starts a non-blocking connect to `to`.
 ///
 /// # Errors
-/// Those of connect(2). `EADDRNOTAVAIL` always means that no local port is left. A socket that
-/// connected to itself gives `ConnectionRefused`, since no host listens there.
-pub(crate) fn connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpStream::connect(address).map_err(|error| {
-        if error.kind() == ErrorKind::AddrNotAvailable && !addresses::has_source_address(address) {
-            return io::Error::other(format!(
-                "this machine has no {} address to reach it from",
-                if address.is_ipv4() { "IPv4" } else { "IPv6" }
-            ));
-        }
-        error
-    })?;
+/// Whose fault it is. A socket that connected to itself was refused, since no host listens there.
+pub(crate) fn connect(options: ConnectOptions, to: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let socket = match options == ConnectOptions::default() {
+        true => connect_plainly(to).map_err(|error| classify_connect_error(&error))?,
+        false => connect_specially(options, to)?,
+    };
     // connect(2) to a dead host on this machine may choose the host's own port. Both ends are
     // compared only if the host's port is in the ephemeral range: it costs a system call.
     // Test: a_dead_host_on_the_loopback_is_not_connected_to_itself.
-    if addresses::local_port_range().contains(&address.port()) && is_itself(&socket, address) {
+    if addresses::local_port_range().contains(&to.port()) && is_itself(&socket, to) {
         // A reset leaves no TIME_WAIT, so the host can bind its port.
         let _ = sockopt::set_socket_linger(&socket, Some(Duration::ZERO));
-        return Err(ErrorKind::ConnectionRefused.into());
+        return Err(ConnectError::Host(Failure::Refused));
     }
     Ok(socket)
+}
+
+/// # Errors
+/// Those of connect(2). `EADDRNOTAVAIL` always means that no local port is left.
+fn connect_plainly(to: SocketAddr) -> io::Result<TcpStream> {
+    TcpStream::connect(to).map_err(|error| {
+        if error.kind() == ErrorKind::AddrNotAvailable && !addresses::has_source_address(to) {
+            return io::Error::other(format!(
+                "this machine has no {} address to reach it from",
+                if to.is_ipv4() { "IPv4" } else { "IPv6" }
+            ));
+        }
+        error
+    })
+}
+
+fn connect_specially(options: ConnectOptions, to: SocketAddr) -> Result<TcpStream, ConnectError> {
+    let error = match connect_with(options, to) {
+        Ok(socket) => return Ok(TcpStream::from_std(socket)),
+        Err(error) => error,
+    };
+    let source = options.source.map(|source| source.address.ip());
+    Err(match (error, source) {
+        (ConnectFromError::NotOurs, Some(ip)) => ConnectError::Local(Shortage::Source(ip)),
+        (ConnectFromError::NotPermitted, _) => ConnectError::Local(Shortage::Transparency),
+        // EINVAL: from a loopback address to another machine.
+        (ConnectFromError::System(error), Some(ip)) if error.kind() == ErrorKind::InvalidInput => {
+            let why = format!("it cannot be reached from {ip}");
+            ConnectError::Host(Failure::Other(why))
+        }
+        (ConnectFromError::System(error), _) => classify_connect_error(&error),
+        (ConnectFromError::NotOurs | ConnectFromError::NoPort, _) => {
+            ConnectError::Local(Shortage::Ports)
+        }
+    })
 }
 
 /// Whether a socket is connected to itself, by TCP's simultaneous open.
@@ -413,8 +452,9 @@ mod tests {
         let address = dead.local_addr().unwrap();
         drop(dead);
         for _ in 0..100 {
-            if let Err(error) = connect(address) {
-                assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+            if let Err(error) = connect(ConnectOptions::default(), address) {
+                let refused = matches!(error, ConnectError::Host(Failure::Refused));
+                assert!(refused, "{error:?}");
             }
         }
     }

@@ -5,9 +5,10 @@ use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
 
-use super::failure::{CloseMode, ConnectProgress};
+use super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::session::{Direction, Side};
 use crate::balance::Picked;
+use crate::os::outgoing::ConnectOptions;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 
 /// The way from a client to its host, as a [`Connection`](super::connection::Connection) uses it.
@@ -40,8 +41,14 @@ pub(crate) trait Transport: Debug + Sized {
     /// Starts a connect to a host and registers the host's side. No host's side may exist.
     ///
     /// # Errors
-    /// Those of connect(2); no host's side exists then.
-    fn connect(&mut self, to: &Picked, registry: &Self::Registry, token: usize) -> io::Result<()>;
+    /// Why it was not started; no host's side exists then.
+    fn connect(
+        &mut self,
+        to: &Picked,
+        options: ConnectOptions,
+        registry: &Self::Registry,
+        token: usize,
+    ) -> Result<(), ConnectError>;
 
     /// The state of the connect; `Pending` without a host's side. A failure is reported once.
     /// With a `connect_hint` the system has already proved the connection and is not asked.

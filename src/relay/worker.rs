@@ -109,7 +109,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::os::listen::{BindAddress, bind_all};
+    use crate::os::listen::{BindAddress, ListenOptions, bind_all};
     use crate::relay::clock::Clock;
     use crate::relay::mailbox::{Registered, WorkerMessage};
     use crate::relay::plan::{ListenKey, ListenerPlan, Plan, Service};
@@ -138,12 +138,11 @@ mod tests {
     /// A listener at a free port, its key and its address.
     fn listener() -> (ListenKey, StdListener, SocketAddr) {
         let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
-        let listener = bind_all(place, 1, false).unwrap().remove(0);
+        let listener = bind_all(place, &ListenOptions::default(), 1, false)
+            .unwrap()
+            .remove(0);
         let address = listener.local_addr().unwrap();
-        let key = ListenKey {
-            place,
-            service: None,
-        };
+        let key = ListenKey::at(place);
         (key, listener, address)
     }
 

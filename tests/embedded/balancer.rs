@@ -113,7 +113,7 @@ fn invalid_settings_are_reported_at_the_start() {
             listening().group("g", "leastc,sticky").sticky_prefix(129),
             "a whole number from 1 to 128",
         ),
-        (listening().host("a", "127.0.0.1"), "the port is missing"),
+        (listening().host("a", "127.0.0.1:"), "the port is missing"),
         (
             listening().host("a", "h:1").host("a", "h:2"),
             "a host \"a\" already",

@@ -118,3 +118,74 @@ fn those_who_wait_for_a_port_hold_up_nobody_else_and_are_served_in_the_end() {
         assert_eq!(reader.join().unwrap(), (b"c".to_vec(), End::Clean));
     }
 }
+
+#[test]
+#[ignore = "needs root"]
+fn each_source_address_has_ports_of_its_own_and_one_without_is_passed_over() {
+    let name = "each_source_address_has_ports_of_its_own_and_one_without_is_passed_over";
+    if !is_inside(name, &few_ports(40_000, 40_007)) {
+        return;
+    }
+    let host = TcpListener::bind(loopback(7000)).unwrap();
+    let sources = [1, 2, 3, 4].map(|last| IpAddr::from([127, 0, 3, last]));
+    let served = loopback(9000);
+    let source = sources.map(|ip| ip.to_string()).join(" ");
+    let config = web("", "roundr", &[loopback(7000)]).replace("127.0.0.1:0", "127.0.0.1:9000");
+    let attributes = format!("source=\"{source}\" enable=\"true\"");
+    let mut txlb = Txlb::start(&config.replace("enable=\"true\"", &attributes));
+    let client = |number| connect_from(IpAddr::from([127, 0, 1, number]), served);
+    // One address would have ports for 8 of them.
+    let clients: Vec<_> = (1..=24).map(client).collect();
+    let held: Vec<_> = (0..24).map(|_| host.accept().unwrap()).collect();
+    for ip in sources {
+        let of_source = held.iter().filter(|(_, peer)| peer.ip() == ip);
+        assert_eq!(of_source.count(), 6, "{ip}");
+    }
+    // Eight ports are left of all; after that, clients wait.
+    let more: Vec<_> = (101..=109).map(client).collect();
+    let complaint = txlb.wait_for("for the moment, clients wait: ");
+    assert!(complaint.contains("no local port is left"), "{complaint}");
+    let also: Vec<_> = (0..8).map(|_| host.accept().unwrap()).collect();
+    // The host ends them first: its side waits for late segments, not txlb's ports.
+    drop((held, clients));
+    let (_last, peer) = host.accept().unwrap();
+    assert!(sources.contains(&peer.ip()), "{peer}");
+    assert_eq!(txlb.count(" is down"), 0);
+    drop((more, also));
+}
+
+/// Sessions to one host address at the same time: more than there are ports for one source.
+const MANY: usize = 100_000;
+
+#[test]
+#[ignore = "needs root, and two gigabytes of memory"]
+fn a_hundred_thousand_sessions_to_one_host_come_from_four_addresses() {
+    let name = "a_hundred_thousand_sessions_to_one_host_come_from_four_addresses";
+    let prepare = format!(
+        "ulimit -n 1000000 && {} && echo 65535 >/proc/sys/net/core/somaxconn",
+        few_ports(32_768, 60_999)
+    );
+    if !is_inside(name, &prepare) {
+        return;
+    }
+    let host = TcpListener::bind(loopback(7000)).unwrap();
+    let accepting =
+        thread::spawn(move || -> Vec<_> { (0..MANY).map(|_| host.accept().unwrap()).collect() });
+    let config = web("connectTimeout='30'", "roundr", &[loopback(7000)]);
+    let source = "source=\"127.0.3.1 127.0.3.2 127.0.3.3 127.0.3.4\" enable=\"true\"";
+    let config = config.replace("enable=\"true\"", source);
+    let mut txlb = Txlb::start(&config.replace("127.0.0.1:0", "127.0.0.1:9000"));
+    let client = |number: usize| {
+        let last = u8::try_from(number % 8).unwrap();
+        connect_from(IpAddr::from([127, 0, 1, last]), loopback(9000))
+    };
+    let clients: Vec<_> = (0..MANY).map(client).collect();
+    let served = accepting.join().unwrap();
+    for last in 1..=4 {
+        let ip = IpAddr::from([127, 0, 3, last]);
+        let of_source = served.iter().filter(|(_, peer)| peer.ip() == ip);
+        assert_eq!(of_source.count(), MANY / 4, "{ip}");
+    }
+    assert_eq!(txlb.count("no local port is left"), 0);
+    drop(clients);
+}

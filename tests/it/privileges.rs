@@ -122,6 +122,39 @@ fn root_keeps_only_what_files_and_low_ports_take_and_the_owner_of_what_it_saves(
     daemon.stop();
 }
 
+/// `CAP_NET_BIND_SERVICE`, and `CAP_NET_RAW` with it.
+const LOW_PORTS: u32 = 1 << 10;
+const LOW_PORTS_AND_CLIENTS: u32 = 1 << 10 | 1 << 13;
+
+#[test]
+#[ignore = "needs root"]
+fn the_right_to_addresses_of_clients_is_kept_if_the_file_asks_for_it_at_the_start() {
+    let host = Host::new("a");
+    let folder = folder_for(&host);
+    let asks = ["setGroup", "service=web", "group=main", "source=client"];
+    let daemon = start(&folder, &USER);
+    assert_eq!(everywhere(&daemon, "CapPrm"), format!("{LOW_PORTS:016x}"));
+    let refused = daemon.ask(&asks).unwrap_err();
+    assert!(
+        refused.contains("takes the capability CAP_NET_RAW"),
+        "{refused}"
+    );
+    daemon.stop();
+    let config = fs::read_to_string(folder.file("config.xml")).unwrap();
+    let with_source = config.replace("enable=\"true\"", "source=\"client\" enable=\"true\"");
+    folder.write("config.xml", with_source);
+    fs::remove_file(folder.file("own").join("log")).unwrap();
+    let daemon = start(&folder, &USER);
+    let kept = format!("{LOW_PORTS_AND_CLIENTS:016x}");
+    assert_eq!(everywhere(&daemon, "CapPrm"), kept);
+    assert_eq!(everywhere(&daemon, "CapEff"), kept);
+    daemon
+        .ask(&["setGroup", "service=web", "group=main", "source="])
+        .unwrap();
+    daemon.ask(&asks).unwrap();
+    daemon.stop();
+}
+
 #[test]
 #[ignore = "needs root"]
 fn nobody_but_root_looks_into_the_memory() {

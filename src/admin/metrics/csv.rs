@@ -7,6 +7,7 @@ use std::io;
 
 use super::haproxy::{Proxy, ServerStatus, proxies};
 use crate::balance::{Health, Totals};
+use crate::config::HostAddress;
 use crate::control::{Escaped, HostStatus, ServiceStatus, Status};
 
 /// The content type of [`write()`].
@@ -167,7 +168,9 @@ fn server(
         "lastchg" => (wall_ms.saturating_sub(host.since_wall_ms) / 1000).to_string(),
         "sid" => number.to_string(),
         "ctime" => mean_connect_ms(&host.totals),
-        "addr" => host.address.map_or_else(String::new, |it| it.to_string()),
+        "addr" => host
+            .address
+            .map_or_else(String::new, |it| HostAddress(it).to_string()),
         "type" => "2".to_owned(),
         "act" => u8::from(!host.backup).to_string(),
         "bck" => u8::from(host.backup).to_string(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::html::{Element, el, id};
 use super::sparkline::sparkline;
 use super::view::{View, button, change_link, details, force, form, weight};
-use crate::config::HostState;
+use crate::config::{HostAddress, HostState};
 use crate::control::{GroupStatus, Health, HostStatus};
 use crate::text::{age, bytes, count, plural};
 
@@ -61,7 +61,7 @@ fn row_id(context: &GroupContext<'_>, host: &HostStatus) -> String {
 }
 
 fn name(host: &HostStatus) -> Element {
-    let address = host.address.map(|it| it.to_string());
+    let address = host.address.map(|it| HostAddress(it).to_string());
     let cell = el("th")
         .attr("scope", "row")
         .text(&host.name)

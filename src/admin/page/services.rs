@@ -7,7 +7,7 @@ use super::sparkline::peak;
 use super::view::{View, button, change_link, details, force, form, labelled, weight};
 use crate::config::HostState;
 use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
-use crate::text::{count, plural};
+use crate::text::{address_ranges, count, plural};
 
 const COLUMNS: [(&str, &str); 10] = [
     ("Host", ""),
@@ -171,7 +171,7 @@ fn add_host(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Op
 
 /// A service with all its groups.
 pub(super) fn service(view: &View<'_>, service: &ServiceStatus) -> Element {
-    let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
+    let addresses = address_ranges(&service.addresses);
     let listens = match addresses.is_empty() {
         true => "listens nowhere".to_owned(),
         false => format!("listens at {}", addresses.join(", ")),

@@ -9,7 +9,7 @@ use std::{fmt, io};
 use super::acceptor::{Acceptor, AcceptorThread, AcceptorWaker};
 use crate::config::{Config, ListenAddress, ListenHost};
 use crate::control::{Commit, Reconfigure, resolve_places};
-use crate::os::listen::{BindAddress, bind_all};
+use crate::os::listen::{BindAddress, ListenOptions, bind_all};
 use crate::sync::lock;
 
 /// A server that follows the configuration.
@@ -238,7 +238,7 @@ fn bind<P: Acceptor>(
     make_acceptor: impl Fn(TcpListener) -> P,
 ) -> io::Result<OpenListener> {
     let bind = || {
-        let mut sockets = bind_all(address, 1, overlaps_own)?;
+        let mut sockets = bind_all(address, &ListenOptions::default(), 1, overlaps_own)?;
         let socket = sockets.pop().ok_or(io::ErrorKind::NotFound)?;
         let local = socket.local_addr()?;
         let thread = AcceptorThread::start(server, make_acceptor(socket))?;

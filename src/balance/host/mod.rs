@@ -1,7 +1,9 @@
 //! One host of a group: its addresses, health, counts, load and status.
 
+mod address;
 mod checks;
 
+use self::address::literal_address;
 use self::checks::CheckState;
 use super::HostId;
 use super::agent::Agent;
@@ -11,7 +13,7 @@ use super::host_status::HostStatus;
 use super::slow_start::SlowStart;
 use super::stats::{Counters, RecentSessions};
 use crate::config::{self, Endpoint, HostState};
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// A host at one endpoint: what a sticky client is tied to.
@@ -72,6 +74,8 @@ pub struct Member {
     pub(super) recent: RecentSessions,
     pub(super) failures: u64,
     pub(super) last_pick: u64,
+    /// Connections that were given a source address.
+    pub(super) source_turns: u32,
     pub(super) position: Option<usize>,
     /// Since when it is drained, down or removed.
     pub(super) out_since_ms: Option<u64>,
@@ -133,6 +137,7 @@ impl Member {
             recent: RecentSessions::default(),
             failures: 0,
             last_pick: 0,
+            source_turns: 0,
             position: None,
             out_since_ms: None,
             emptied_ms: None,
@@ -376,19 +381,6 @@ impl Member {
         });
     }
 
-    /// Its address, for another port of the same name: that needs no resolving.
-    fn address_at_port_of(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
-        match (&self.endpoint, endpoint) {
-            (Endpoint::Name { host: old, .. }, Endpoint::Name { host: new, port })
-                if old == new =>
-            {
-                self.address
-                    .map(|address| SocketAddr::new(address.ip(), *port))
-            }
-            _ => None,
-        }
-    }
-
     /// Counts a session that was connected.
     pub(super) fn count_session(&mut self, now_ms: u64) {
         self.total += 1;
@@ -470,17 +462,6 @@ impl Member {
         }
     }
 
-    fn use_next_address(&mut self) {
-        let Some(address) = &mut self.address else {
-            return;
-        };
-        let at = self.addresses.iter().position(|it| *it == address.ip());
-        let next = at.map_or(0, |at| (at + 1) % self.addresses.len());
-        if let Some(next) = self.addresses.get(next) {
-            address.set_ip(*next);
-        }
-    }
-
     /// It missed a heartbeat. The second one in a row makes it failed.
     pub(super) fn heartbeat_missed(
         &mut self,
@@ -504,47 +485,6 @@ impl Member {
         self.since_ms = now_ms;
         let health = std::mem::take(&mut self.health);
         matches!(health, Health::Failed(_)).then_some(HealthChange::Up)
-    }
-
-    /// Its name, or that of its interface, resolves to these addresses; the port is its own.
-    ///
-    /// It keeps its address if that is among them. Otherwise it gets the first one, if
-    /// possible of the same family, and its health is reset.
-    pub(super) fn set_addresses(
-        &mut self,
-        addresses: &[IpAddr],
-        now_ms: u64,
-    ) -> Option<HealthChange> {
-        let port = match &self.endpoint {
-            Endpoint::Name { port, .. } => port,
-            Endpoint::Zoned { ip, port, .. } => {
-                let interface = interface_index(addresses.first()?)?;
-                let address = SocketAddrV6::new(*ip, *port, 0, interface).into();
-                let moved = self.address.replace(address) != Some(address);
-                return moved.then(|| self.reset_health(now_ms)).flatten();
-            }
-            Endpoint::Address(_) => return None,
-        };
-        let most = &addresses[..addresses.len().min(MAX_ADDRESSES)];
-        if self.addresses != most {
-            self.addresses = most.to_vec();
-        }
-        let old = self.address.map(|address| address.ip());
-        if old.is_some_and(|old| addresses.contains(&old)) {
-            return None;
-        }
-        let same_family = |new: &&IpAddr| old.is_none_or(|old| old.is_ipv4() == new.is_ipv4());
-        let new = addresses.iter().find(same_family).or(addresses.first())?;
-        self.address = Some(SocketAddr::new(*new, *port));
-        self.reset_health(now_ms)
-    }
-
-    /// Its name could not be resolved. It keeps its address; without one it has failed.
-    pub(super) fn resolution_failed(&mut self, reason: &str, now_ms: u64) -> Option<HealthChange> {
-        match self.address {
-            Some(_) => None,
-            None => self.connect_failed(Failure::Unresolved(reason.to_owned()), now_ms),
-        }
     }
 
     pub(super) fn status(&self) -> HostStatus<'_> {
@@ -577,20 +517,4 @@ impl Member {
 fn scaled(load: u32, share: u32) -> u64 {
     let scaled = (u128::from(load) << 40) * 100 / u128::from(share.max(1));
     u64::try_from(scaled).unwrap_or(u64::MAX)
-}
-
-/// The address of an endpoint that needs no resolving.
-fn literal_address(endpoint: &Endpoint) -> Option<SocketAddr> {
-    match endpoint {
-        Endpoint::Address(address) => Some(*address),
-        Endpoint::Name { .. } | Endpoint::Zoned { .. } => None,
-    }
-}
-
-/// The index of an interface from the resolver's answer, the address `::index`.
-fn interface_index(address: &IpAddr) -> Option<u32> {
-    match address {
-        IpAddr::V6(number) => u32::try_from(u128::from(*number)).ok(),
-        IpAddr::V4(_) => None,
-    }
 }

@@ -5,6 +5,7 @@
 
 mod checks;
 mod ends;
+mod source;
 
 use super::health::{Failure, HealthChange};
 use super::host::Placement;
@@ -19,6 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 pub(crate) use self::checks::CheckedHost;
+pub use self::source::SourceTurn;
 
 /// The hosts of a group as they are now, with its scheduler.
 ///
@@ -46,6 +48,9 @@ pub struct HostPool {
     served: u64,
     /// Early ends in a row that make a host failed; 0: any number.
     fail_after: u32,
+    /// Where connections to hosts come from; `None` without anything special.
+    source: Option<Arc<config::Source>>,
+    mptcp: bool,
     send_proxy: Option<ProxyVersion>,
     replay: u32,
     /// Whether the address of a host is a listener of this process.
@@ -61,7 +66,7 @@ pub struct Picked {
     pub id: HostId,
     /// Its name and counters.
     pub host: Arc<Host>,
-    /// The address to connect to.
+    /// The address to connect to. With port 0, the port is the one that the client asked for.
     pub address: SocketAddr,
     /// Whether the host has ended sessions early since it last served: then its first byte is to be
     /// reported at once ([`HostPool::host_reported`]).
@@ -111,6 +116,8 @@ impl HostPool {
             picks: 0,
             served: 0,
             fail_after: 0,
+            source: None,
+            mptcp: false,
             send_proxy: None,
             replay: 0,
             has_circular: false,
@@ -153,6 +160,7 @@ impl HostPool {
         });
         self.hosts.configure(group, renamed, self.shards, now_ms);
         self.configure_checks(&group.checks, now_ms);
+        self.configure_source(group);
         self.scheduler.rebuild(&self.hosts);
     }
 
@@ -307,7 +315,7 @@ impl HostPool {
     /// there.
     pub fn has_moved(&self, id: HostId, address: SocketAddr) -> bool {
         let member = self.hosts.get(id);
-        member.is_some_and(|member| !member.has_failed() && member.address != Some(address))
+        member.is_some_and(|member| !member.has_failed() && !member.is_at(address))
     }
 
     /// A health check of a failed host at `address` had this result. Ignored if the host has
@@ -354,7 +362,7 @@ impl HostPool {
         apply: impl FnOnce(&mut Member) -> Option<HealthChange>,
     ) -> Option<HealthChange> {
         let member = self.hosts.get_mut(id)?;
-        if member.position.is_none() || member.address != Some(address) || member.is_circular() {
+        if member.position.is_none() || !member.is_at(address) || member.is_circular() {
             return None;
         }
         let was_ready = member.is_ready();

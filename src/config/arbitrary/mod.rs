@@ -112,12 +112,24 @@ pub(super) fn address(random: &mut Random) -> String {
         "lorien",
         "a-b.example.org",
     ];
-    format!("{}:{}", random.pick(&hosts), 1 + random.below(65535))
+    let host = random.pick(&hosts);
+    match random.below(8) {
+        0 => (*host).to_owned(),
+        _ => format!("{host}:{}", 1 + random.below(65535)),
+    }
 }
 
 pub(super) fn listen(random: &mut Random, port: usize) -> ListenAddress {
     let hosts = ["*", "0.0.0.0", "[::]", "127.0.0.1", "localhost"];
-    format!("{}:{port}", random.pick(&hosts)).parse().unwrap()
+    let host = random.pick(&hosts);
+    // Ranges of different numbers share no port.
+    let ports = match port * 1000 {
+        first @ 1000..=60_000 if random.below(4) == 0 => {
+            format!("{first}-{}", first + 1 + random.below(3))
+        }
+        _ => port.to_string(),
+    };
+    format!("{host}:{ports}").parse().unwrap()
 }
 
 /// A listener with other attributes than the default ones, now and then.
@@ -201,6 +213,8 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::State => pick(random, &["up", "drain", "down"]),
         ValueKind::Initial => pick(random, &["up", "down"]),
         ValueKind::WhenFailed => pick(random, &["keep", "end"]),
+        ValueKind::Interface => pick(random, &["", "eth0", "br-lan.100"]),
+        ValueKind::Source => pick(random, &["", "client", "10.0.0.9", "10.0.0.9 2001:db8::9"]),
         ValueKind::Rate => pick(random, &["1", "100", "100000"]),
         ValueKind::Replay => pick(random, &["0", "16384", "1048576"]),
         ValueKind::Proxy => pick(random, &["off", "require"]),
@@ -514,7 +528,10 @@ fn deal_listens(random: &mut Random, from: &Config, services: &mut [Service]) {
         .flat_map(|service| &service.listens);
     let mut listeners: Vec<Listener> = Vec::new();
     for listener in all {
-        let is_there = listeners.iter().any(|it| it.address == listener.address);
+        let address = &listener.address;
+        let is_there = listeners
+            .iter()
+            .any(|it| it.address == *address || it.address.overlaps(address));
         if !is_there && random.below(5) > 0 {
             listeners.push(listener.clone());
         }

@@ -4,6 +4,7 @@
 //! names resolve and files exist is not looked at here.
 
 mod element;
+mod listens;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ mod xml;
 use roxmltree::{Document, Node};
 
 use self::element::{Element, Findings, UniqueNames};
-use self::sections::ListenOffsets;
+use self::listens::ListenPlaces;
 use super::attributes::LOGGING;
 use super::error::{Errors, Position};
 use super::schema::{NOTE, element_schema};
@@ -80,7 +81,7 @@ pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Errors> {
 fn read_config(root: &mut Element<'_>, findings: &mut Findings<'_>) -> Config {
     let mut config = Config::default();
     let mut names = UniqueNames::default();
-    let mut listens = ListenOffsets::new();
+    let mut listens = ListenPlaces::default();
     let (mut manager, mut check_time) = (None, None);
     for mut child in root.children(findings) {
         match child.name() {

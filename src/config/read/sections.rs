@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::element::{Element, Findings, UniqueNames};
+use super::listens::{ListenPlaces, Refused};
 use crate::config::attributes::{
     CHECK, CHECK_TIME, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST,
     HOST_CHECK, LISTENER, MANAGER, OLD_WEB, ROUTE, SERVICE, SSH, USER, WEB,
@@ -18,13 +19,10 @@ use crate::config::{
     Route, Service, Ssh, User, Web,
 };
 
-/// Byte offset of the first `<listen>` of each address.
-pub(super) type ListenOffsets = HashMap<ListenAddress, usize>;
-
 /// Reads a `<service>`; `listens` has the addresses of earlier services.
 pub(super) fn read_service(
     element: &mut Element<'_>,
-    listens: &mut ListenOffsets,
+    listens: &mut ListenPlaces,
     findings: &mut Findings<'_>,
 ) -> Service {
     let mut service = element.read(&SERVICE, Service::default(), findings);
@@ -120,7 +118,7 @@ fn warn_of_hosts(group: &Group, element: &Element<'_>, findings: &mut Findings<'
 
 fn read_listen(
     element: &Element<'_>,
-    listens: &mut ListenOffsets,
+    listens: &mut ListenPlaces,
     findings: &mut Findings<'_>,
 ) -> Option<Listener> {
     let listener = element.read(&LISTENER, (LISTENER.new)(), findings);
@@ -130,14 +128,16 @@ fn read_listen(
     }
     let value = element.value("ip")?;
     let address: ListenAddress = value.address().ok()?;
-    // With port 0 the system chooses a port, never the same twice.
-    if let Some(first) = listens.get(&address).filter(|_| address.port != 0) {
-        let (address, first) = (address.to_string(), value.position_of(*first));
-        findings.error(value.error(ErrorKind::DuplicateListen { address, first }));
-        return None;
-    }
-    listens.insert(address, value.offset);
-    Some(listener)
+    let refused = match listens.add(&address, value.offset) {
+        Ok(()) => return Some(listener),
+        Err(Refused::Taken(first)) => ErrorKind::DuplicateListen {
+            address: address.to_string(),
+            first: value.position_of(first),
+        },
+        Err(Refused::TooMany) => ErrorKind::TooMuch(Limit::Listeners),
+    };
+    findings.error(value.error(refused));
+    None
 }
 
 fn read_route(element: &Element<'_>, findings: &mut Findings<'_>) -> Route {

@@ -172,6 +172,7 @@ impl<'a> PartialCommand<'a> {
             ValueKind::WhenFailed => {
                 to_strings(&[WhenFailed::Keep, WhenFailed::End].map(WhenFailed::as_str))
             }
+            ValueKind::Source => to_strings(&["client"]),
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
             ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),

@@ -23,7 +23,7 @@ pub(super) static NEW_SERVICE: CommandSchema = adds(
     "add a service with the empty, enabled group main",
     |values, config| {
         let listen = values.get("listen", Value::address)?;
-        check_listen_free(config, &listen)?;
+        check_listen_free(config, &listen, None)?;
         let service = Service {
             name: values.name("service"),
             listens: vec![Listener::at(listen)],
@@ -95,7 +95,7 @@ pub(super) static ADD_LISTEN: CommandSchema = adds(
                 listen_index(service, &ListenChoice::Address(next))?
             }
         };
-        check_listen_free(config, &listener.address)?;
+        check_listen_free(config, &listener.address, None)?;
         let service = service_mut(config, &name)?;
         service.listens.insert(index, listener);
         Ok(())
@@ -162,25 +162,31 @@ pub(super) static SWITCH_PORT: CommandSchema = adds(
         let before = &service.listens[index].address;
         let after = match values.get("to", Value::listen_choice)? {
             ListenChoice::Address(address) => address,
-            ListenChoice::Port(port) => ListenAddress {
-                host: before.host.clone(),
-                port,
-            },
+            ListenChoice::Port(port) => ListenAddress::new(before.host.clone(), port),
         };
         if after != *before {
-            check_listen_free(config, &after)?;
+            let own = (name.as_str(), index);
+            check_listen_free(config, &after, Some(own))?;
             service_mut(config, &name)?.listens[index].address = after;
         }
         Ok(())
     },
 );
 
-/// Checks that no service listens there. With port 0 the system chooses a port, never the same
-/// twice.
-fn check_listen_free(config: &Config, address: &ListenAddress) -> Result<(), CommandError> {
+/// Checks that no service listens there, nor at a port of the range, apart from a listener that
+/// moves there: its service and its place.
+fn check_listen_free(
+    config: &Config,
+    address: &ListenAddress,
+    moving: Option<(&str, usize)>,
+) -> Result<(), CommandError> {
     let mut services = config.services.iter();
-    let taken = services.find(|service| service.listens_at(address));
-    match taken.filter(|_| address.port != 0) {
+    let taken = services.find(|service| {
+        let mut listens = service.listens.iter().enumerate();
+        let moves = |index| moving == Some((service.name.as_str(), index));
+        listens.any(|(index, it)| it.address.overlaps(address) && !moves(index))
+    });
+    match taken {
         None => Ok(()),
         Some(service) => Err(CommandError::ListenTaken {
             address: address.clone(),
@@ -198,7 +204,7 @@ fn listen_index(service: &Service, choice: &ListenChoice) -> Result<usize, Comma
             let mut there = listens
                 .iter()
                 .enumerate()
-                .filter(|(_, it)| it.address.port == *port);
+                .filter(|(_, it)| it.address.port == *port && !it.address.is_range());
             let first = there.next().map(|(index, _)| index);
             first.filter(|_| there.next().is_none())
         }

@@ -213,8 +213,8 @@ fn the_error_for_a_wrong_value_says_what_would_be_right() {
             "weight is \"1000001\" but must be a whole number from 0 to 1000000",
         ),
         (
-            "addHost service=s group=g name=h ip=h",
-            "ip is \"h\": the port is missing: write h:PORT",
+            "addHost service=s group=g name=h ip=h:",
+            "ip is \"h:\": the port is missing: write h:PORT",
         ),
         (
             "addHost service=s group=g name=\"\" ip=h:1",

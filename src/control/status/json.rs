@@ -9,9 +9,10 @@ use super::{
     GroupStatus, HostStatus, Outcome, ServiceStatus, SessionStatus, Sessions, Status, StoredStatus,
 };
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
-use crate::config::Route;
+use crate::config::{HostAddress, Route};
 use crate::json::{Json, Object};
 use crate::relay::RecentEvent;
+use crate::text::address_ranges;
 
 impl Status {
     /// As JSON on one line.
@@ -128,7 +129,7 @@ fn service(service: &ServiceStatus) -> Object {
 }
 
 fn about_service(service: &ServiceStatus) -> Object {
-    let addresses = service.addresses.iter().map(ToString::to_string);
+    let addresses = address_ranges(&service.addresses).into_iter();
     Object::new()
         .with("name", service.name.as_str())
         .with_list("listens", addresses)
@@ -157,7 +158,7 @@ fn about_group(group: &GroupStatus) -> Object {
 }
 
 fn host(host: &HostStatus) -> Object {
-    let address = host.address.map(|address| address.to_string());
+    let address = host.address.map(|it| HostAddress(it).to_string());
     let last_error = host.last_failure.as_ref();
     Object::new()
         .with("name", host.name.as_str())

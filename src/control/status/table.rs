@@ -8,7 +8,9 @@ use crate::config::HostState;
 use crate::config::ValueKind;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
 use crate::relay::SessionStatus;
-use crate::text::{age, bytes, columns as columns_of, count, cut, fill, plural, wrap};
+use crate::text::{
+    address_ranges, age, bytes, columns as columns_of, count, cut, fill, plural, wrap,
+};
 use commands::CommandSchema;
 
 /// Default width of tables.
@@ -114,7 +116,7 @@ fn stored(stored: &StoredStatus, layout: Layout) -> Vec<String> {
 const MOST_ROUTES: usize = 20;
 
 fn service(service: &ServiceStatus, now_ms: u64, layout: Layout) -> Vec<String> {
-    let addresses: Vec<_> = service.addresses.iter().map(ToString::to_string).collect();
+    let addresses = address_ranges(&service.addresses);
     let head = format!(
         "service {} at {}: {} open, {} in all",
         service.name,

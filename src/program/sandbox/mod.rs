@@ -37,7 +37,11 @@ mod confine {
 
     use super::Owner;
 
-    pub(super) fn confine(_allowed: ReachablePaths, _owner: Option<Owner>) {
+    pub(super) fn confine(
+        _allowed: ReachablePaths,
+        _owner: Option<Owner>,
+        _uses_client_addresses: bool,
+    ) {
         log::debug!("this txlb has no sandbox");
     }
 }
@@ -53,7 +57,8 @@ pub(crate) struct Owner {
 
 /// Enters the sandbox for good. Open descriptors stay usable.
 pub(crate) fn enter(needs: &Needs<'_>) {
-    confine::confine(needs.allowed(), needs.owner());
+    let uses_client_addresses = needs.config.is_some_and(Config::uses_client_addresses);
+    confine::confine(needs.allowed(), needs.owner(), uses_client_addresses);
 }
 
 /// What C libraries read, and where certificates usually are.

@@ -222,9 +222,14 @@ impl<T: Transport> Engine<T> {
         }
     }
 
-    /// Logs that sessions wait because this machine cannot connect to a host.
+    /// Logs that this machine cannot connect to a host, or not from a source address.
     pub(super) fn log_shortage(&self, shortage: Shortage, address: SocketAddr) {
-        if self.shared.may_log_shortage(self.now_ms) {
+        if !self.shared.may_log_shortage(self.now_ms) {
+            return;
+        }
+        if let Shortage::Source(ip) = shortage {
+            log::error!("cannot connect to {address} from {ip}: {shortage}");
+        } else {
             log::error!("cannot connect to {address} for the moment, clients wait: {shortage}");
         }
     }

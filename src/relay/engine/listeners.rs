@@ -303,17 +303,16 @@ impl<T: Transport> ListenerSet<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::listen::{BindAddress, bind_all};
+    use crate::os::listen::{BindAddress, ListenOptions, bind_all};
     use crate::relay::plan::Service;
     use crate::relay::tcp_transport::TcpTransport;
 
     fn listener() -> Listener<TcpTransport> {
         let place = BindAddress::At("127.0.0.1:0".parse().unwrap());
-        let socket = bind_all(place, 1, false).unwrap().remove(0);
-        let key = ListenKey {
-            place,
-            service: None,
-        };
+        let socket = bind_all(place, &ListenOptions::default(), 1, false)
+            .unwrap()
+            .remove(0);
+        let key = ListenKey::at(place);
         let service = Service::example("127.0.0.1:1".parse().unwrap());
         let socket = mio::net::TcpListener::from_std(socket);
         Listener::new(key, socket, ListenerPlan::new(service))

@@ -8,6 +8,7 @@ mod listeners;
 
 use std::collections::VecDeque;
 use std::mem;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
@@ -404,9 +405,10 @@ impl<T: Transport> Engine<T> {
                 self.arm_timer(slot);
             }
         }
-        if let Some((shortage, address)) = shortage.filter(|_| waits) {
+        let is_told = |(shortage, _): &(Shortage, SocketAddr)| waits || shortage.needs_operator();
+        if let Some((shortage, address)) = shortage.filter(is_told) {
             // More clients would only make it worse, except for ports: other hosts have some.
-            if shortage != Shortage::Ports {
+            if !shortage.is_of_address() {
                 self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
             }
             self.log_shortage(shortage, address);

@@ -9,7 +9,7 @@ use log::Level;
 use super::RecentEvents;
 use super::{Event, HostName, Topic};
 use crate::balance::{HealthChange, HostId};
-use crate::config::CheckKind;
+use crate::config::{CheckKind, HostAddress};
 use crate::log_targets;
 use crate::non_printing::escape_non_printing;
 use crate::sync::lock;
@@ -146,6 +146,7 @@ fn describe(name: &str, change: &HealthChange) -> (Level, Option<Topic>, String)
         }
         HealthChange::Moved { failure, from, to } => {
             let why = escape_non_printing(&failure.to_string());
+            let (from, to) = (HostAddress(*from), HostAddress(*to));
             let text = format!("host {name} is at {to} now: {from} failed: {why}");
             (Level::Warn, None, text)
         }

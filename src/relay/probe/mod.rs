@@ -11,19 +11,22 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use self::attempt::{Attempt, AttemptProgress};
 use self::fair_queue::FairQueue;
 use super::check::{Dialogue, Verdict};
-use super::failure::{ConnectError, classify_connect_error};
+use super::failure::{ConnectError, Shortage, classify_connect_error};
 use super::session::TimeoutsMs;
+use super::source::sources;
 use super::tcp_transport::connect;
 use super::timer_wheel::Stall;
+use crate::balance::SourceTurn;
 use crate::config::ProxyVersion;
 
 /// How long a probe may take where there is no connect timeout. Linux gives up after about two
@@ -33,6 +36,9 @@ const LONGEST_ATTEMPT_MS: u64 = 180_000;
 /// After this time a probe makes room for a group that has no healthy host and no running probe. It
 /// is long enough for a second SYN, after 1 s. It starts again later, with all its time.
 const PREEMPT_AFTER_MS: u64 = 1_100;
+
+/// How many missing source addresses are remembered.
+const MOST_MISSING_SOURCES: usize = 1024;
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -55,6 +61,8 @@ pub(crate) struct Prober<K> {
     /// The last reading of the clock.
     seen_ms: u64,
     buffer: Box<[u8]>,
+    /// Source addresses that this machine did not have.
+    missing_sources: HashSet<IpAddr>,
 }
 
 /// Ends a prober's `wait` from any thread.
@@ -98,6 +106,8 @@ pub(crate) struct Probe<K> {
     pub(crate) group: usize,
     pub(crate) priority: ProbePriority,
     pub(crate) address: SocketAddr,
+    /// How the connection is made, if anything is configured.
+    pub(crate) source: Option<SourceTurn>,
     /// How long it may take, from its start.
     pub(crate) timeout_ms: u64,
     /// The PROXY protocol header that the host gets first, if its group's hosts get one.
@@ -140,6 +150,7 @@ impl<K> Prober<K> {
             next_token: 0,
             seen_ms: 0,
             buffer: vec![0; 4096].into(),
+            missing_sources: HashSet::new(),
         })
     }
 
@@ -305,15 +316,46 @@ impl<K> Prober<K> {
             Some(_) => Interest::WRITABLE | Interest::READABLE,
             None => Interest::WRITABLE,
         };
-        let socket = connect(probe.address).and_then(|mut socket| {
-            self.poll
-                .registry()
-                .register(&mut socket, Token(token), interest)?;
+        let socket = self.connect(&probe).and_then(|mut socket| {
+            let registry = self.poll.registry();
+            let registered = registry.register(&mut socket, Token(token), interest);
+            registered.map_err(|error| classify_connect_error(&error))?;
             Ok(socket)
         });
         match socket {
             Ok(socket) => self.put(token, Attempt::new(probe, socket, now_ms)),
-            Err(error) => results.push(probe.failed(classify_connect_error(&error))),
+            Err(error) => results.push(probe.failed(error)),
+        }
+    }
+
+    /// Connects from the first source address that has a free port.
+    fn connect(&mut self, probe: &Probe<K>) -> Result<TcpStream, ConnectError> {
+        let mut none_left = ConnectError::Local(Shortage::Ports);
+        for options in sources(probe.source.as_ref(), None, probe.address) {
+            match connect(options, probe.address) {
+                Err(ConnectError::Local(shortage)) if shortage.is_of_address() => {
+                    self.log_missing_source(shortage);
+                    none_left = ConnectError::Local(shortage);
+                }
+                result => {
+                    if let (Ok(_), Some(from)) = (&result, options.source) {
+                        self.missing_sources.remove(&from.address.ip());
+                    }
+                    return result;
+                }
+            }
+        }
+        Err(none_left)
+    }
+
+    /// Logs, once, that this machine does not have a source address. Sessions tell, too, but there
+    /// may be none.
+    fn log_missing_source(&mut self, shortage: Shortage) {
+        let Shortage::Source(ip) = shortage else {
+            return;
+        };
+        if self.missing_sources.len() < MOST_MISSING_SOURCES && self.missing_sources.insert(ip) {
+            log::error!("cannot check hosts from {ip}: {shortage}");
         }
     }
 

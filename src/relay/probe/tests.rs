@@ -31,6 +31,7 @@ fn probe(key: &'static str, address: SocketAddr) -> Probe<&'static str> {
         group: 0,
         priority: ProbePriority::Routine,
         address,
+        source: None,
         timeout_ms: 5_000,
         send_proxy: None,
         dialogue: None,

@@ -1,12 +1,18 @@
 //! What must hold of a session on simulated sockets.
 
+use std::net::SocketAddr;
+
 use super::super::connection::Connection;
 use super::super::failure::EndReason;
+use super::super::port_gate::PortGates;
 use super::super::session::{Action, Direction, Side};
+use super::super::transport::Transport;
 use super::host_farm::HostFarm;
 use super::socket::Socket;
 use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::{HostId, PickContext, Picked};
+use crate::config::Source;
+use crate::os::outgoing::SourceAddress;
 
 /// What must hold.
 impl Connection<SimulatedTransport> {
@@ -242,8 +248,8 @@ impl Connection<SimulatedTransport> {
 
 impl SimulatedTransport {
     /// Excludes the host of the last attempt if it must not be tried again.
-    pub(super) fn exclude_last(&mut self, host_farm: &HostFarm) {
-        let Some(Outcome { picked, end }) = self.outcomes.last() else {
+    fn exclude_last(&mut self, host_farm: &HostFarm) {
+        let Some(Outcome { picked, end, .. }) = self.outcomes.last() else {
             return;
         };
         let may_be_again = match end {
@@ -257,14 +263,9 @@ impl SimulatedTransport {
     }
 
     /// Checks that it was given a host that may be picked; a backup only if no other was left.
-    pub(super) fn check_pick(
-        &self,
-        farm: &HostFarm,
-        to: &Picked,
-        was_tried: impl Fn(HostId) -> bool,
-    ) {
+    fn check_pick(&self, farm: &HostFarm, to: &Picked, was_tried: impl Fn(HostId) -> bool) {
         assert!(
-            farm.eligible().contains(&(to.id, to.address)),
+            farm.eligible().iter().any(|it| is_place_of(*it, to)),
             "picked one that is not to be picked: {to:?}"
         );
         let candidates = farm.candidates();
@@ -275,6 +276,99 @@ impl SimulatedTransport {
                 || farm.lacked_ports(),
             "picked a backup though another host was left: {to:?}, {candidates:?}"
         );
+    }
+
+    /// Checks a host that was picked just now.
+    pub(super) fn check_new_host(&mut self, farm: &HostFarm, to: &Picked) {
+        self.exclude_last(farm);
+        assert!(!self.excluded.contains(&to.id), "tried twice");
+        assert!(
+            self.refused.len() < PickContext::MAX_TRIED,
+            "tries too many hosts"
+        );
+        let was_tried = |id| {
+            let lists = [&self.refused, &self.no_port, &self.held_up];
+            lists.iter().any(|list| list.contains(&id))
+        };
+        farm.set_picking(Some(to.id));
+        self.check_pick(farm, to, was_tried);
+        farm.visit(self.address, to, was_tried, self.loop_ms);
+        farm.set_picking(None);
+    }
+
+    /// Notes hosts that may be skipped from now on.
+    pub(super) fn hold_up(&mut self, farm: &HostFarm, port_gates: &PortGates) {
+        if port_gates.is_empty() {
+            return;
+        }
+        for (id, address) in farm.eligible() {
+            let address = self.with_asked_port(address);
+            if port_gates.contains(address) && !self.held_up.contains(&id) {
+                self.held_up.push(id);
+            }
+        }
+    }
+
+    /// The address of a host, with the port that this client asked for if it has none.
+    fn with_asked_port(&self, mut address: SocketAddr) -> SocketAddr {
+        if address.port() == 0 {
+            address.set_port(self.asked_address().map_or(0, |asked| asked.port()));
+        }
+        address
+    }
+
+    /// Whether the last connect was to the same host, and found no port.
+    pub(super) fn goes_on_with(&self, to: &Picked) -> bool {
+        self.outcomes
+            .last()
+            .is_some_and(|Outcome { picked, end, .. }| {
+                let same = (picked.id, picked.address) == (to.id, to.address);
+                same && matches!(end, AttemptEnd::NoPort)
+            })
+    }
+
+    /// The sources that were tried in vain for a host in this run.
+    fn tried_in_vain(&self, to: &Picked) -> impl Iterator<Item = &Outcome> {
+        let last = self.outcomes.iter().rev();
+        last.take_while(move |it| it.picked.id == to.id && matches!(it.end, AttemptEnd::NoPort))
+    }
+
+    /// Checks that a connect comes from where it must, and from nowhere twice.
+    pub(super) fn check_source(&self, farm: &HostFarm, to: &Picked, from: Option<SourceAddress>) {
+        let is_one = match (farm.source(), from) {
+            (Source::Any, from) => from.is_none(),
+            (Source::Addresses(addresses), Some(from)) => {
+                let is_theirs = from.address.is_ipv4() == to.address.is_ipv4();
+                is_theirs && !from.is_transparent && addresses.contains(&from.address.ip())
+            }
+            (Source::Client, Some(from)) => {
+                from.is_transparent && from.address.ip() == self.address
+            }
+            (Source::Addresses(_) | Source::Client, None) => false,
+        };
+        assert!(is_one, "connects from {from:?}");
+        let mut tried = self.tried_in_vain(to);
+        assert!(tried.all(|it| it.from != from), "tries a source twice");
+    }
+
+    /// Checks that no source was left for the hosts for which no port was: all have been tried, now
+    /// or by another session, or as many as one run may try.
+    pub(super) fn check_sources(&self, farm: &HostFarm, port_gates: &PortGates) {
+        const MOST_TRIED: usize = 4;
+        let Source::Addresses(addresses) = farm.source() else {
+            return;
+        };
+        let all = addresses.iter().filter(|ip| ip.is_ipv4()).count();
+        let had_no_port = self.outcomes.iter().filter(|it| {
+            matches!(it.end, AttemptEnd::NoPort) && self.no_port.contains(&it.picked.id)
+        });
+        for Outcome { picked, .. } in had_no_port {
+            let known = port_gates.count(picked.address);
+            assert!(
+                known >= all.min(MOST_TRIED),
+                "a source was left: {picked:?}"
+            );
+        }
     }
 
     /// Whether this machine lacked a descriptor or port in this run.
@@ -303,4 +397,12 @@ impl SimulatedTransport {
             );
         }
     }
+}
+
+/// Whether this host at its configured address, which may have no port, is the one that was picked.
+pub(super) fn is_place_of((id, mut address): (HostId, SocketAddr), picked: &Picked) -> bool {
+    if address.port() == 0 {
+        address.set_port(picked.address.port());
+    }
+    (id, address) == (picked.id, picked.address)
 }

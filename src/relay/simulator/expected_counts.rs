@@ -3,10 +3,11 @@
 //! Compared with the host pool, the counters, the worker statistics and the health log.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::super::events::health_log::HealthLog;
 use super::super::plan::Group;
+use super::checks::is_place_of;
 use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::{Health, HostId, HostPool, HostStatus, Picked};
 use crate::config::Endpoint;
@@ -31,8 +32,11 @@ pub(super) struct ExpectedCounts {
     no_descriptor: u64,
     no_port: u64,
     /// When no port was left for an address in a worker, within the last second.
-    no_ports_ms: BTreeMap<(usize, SocketAddr), Vec<u64>>,
+    no_ports_ms: BTreeMap<Way, Vec<u64>>,
 }
+
+/// A worker, the source of a connect, and the host's address.
+type Way = (usize, Option<IpAddr>, SocketAddr);
 
 /// The most connects in a second that find no port: one tries for all.
 const MOST_TRIES: usize = 11;
@@ -56,18 +60,21 @@ impl ExpectedCounts {
         group: &Group,
     ) {
         let now_ms = sockets.loop_ms;
-        for Outcome { picked, end } in sockets.outcomes.drain(..) {
+        for Outcome { picked, from, end } in sockets.outcomes.drain(..) {
             self.count(&picked, &end);
-            if matches!(end, AttemptEnd::NoPort) {
+            // A client's own port needs no search.
+            let searches = from.is_none_or(|from| from.address.port() == 0);
+            if searches && matches!(end, AttemptEnd::NoPort) {
+                let source = from.map(|from| from.address.ip());
                 let tries = self
                     .no_ports_ms
-                    .entry((worker, picked.address))
+                    .entry((worker, source, picked.address))
                     .or_default();
                 tries.retain(|at_ms| at_ms + 1000 > now_ms);
                 tries.push(now_ms);
                 assert!(tries.len() <= MOST_TRIES, "searches for ports all the time");
             }
-            let same = |host: &&Before| (host.0, host.1) == (picked.id, picked.address);
+            let same = |host: &&Before| is_place_of((host.0, host.1), &picked);
             if let Some((.., had_failed)) = hosts.iter().find(same) {
                 self.check_health(&picked, &end, *had_failed, group, now_ms);
             }
@@ -142,7 +149,9 @@ impl ExpectedCounts {
                     }
                     _ => {
                         assert!(is_by_name && !had_failed, "{picked:?} has not failed");
-                        assert_ne!(status.address, Some(picked.address), "tried again");
+                        let address = status.address.map(|it| (picked.id, it));
+                        let same = address.is_some_and(|it| is_place_of(it, picked));
+                        assert!(!same, "tried again");
                         false
                     }
                 }

@@ -5,13 +5,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::super::ending::{EndCause, HostCauses};
+use super::super::failure::{ConnectError, Shortage, classify_connect_error};
 use super::super::plan::Group;
 use super::socket::Connect;
 use super::world::WORKERS;
@@ -20,13 +21,15 @@ use crate::balance::{
 };
 use crate::config::{
     self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, ProxyVersion, Scheduler,
+    Source,
 };
+use crate::os::outgoing::SourceAddress;
 
 /// After how long Linux gives up a connect.
 const SYSTEM_GIVES_UP_MS: u64 = 130_000;
 
 /// Hosts differ by port.
-const FIRST_PORT: u16 = 1000;
+pub(super) const FIRST_PORT: u16 = 1000;
 const PORTS: u16 = 10;
 
 /// How long a sticky client is remembered after its last session.
@@ -48,10 +51,14 @@ pub(super) struct HostFarm {
     behaviours: Vec<Behaviour>,
     /// What this machine lacks.
     shortage: Option<Errno>,
+    /// Source addresses that this machine does not have.
+    absent: Vec<IpAddr>,
     /// It has lacked local ports, so a worker may spare an address of any client.
     lacked_ports: bool,
     /// Draws what concerns checks: runs without any are as they would be without it.
     check_random: Random,
+    /// Draws what concerns sources.
+    source_random: Random,
     /// Checks on their way: results may come after their host has gone or moved.
     checks: Vec<(CheckedHost, SocketAddr, Arc<Check>)>,
     /// The host of the session that begins, which is counted already.
@@ -63,7 +70,9 @@ pub(super) struct HostFarm {
 impl HostFarm {
     pub(super) fn new(random: &mut Random) -> HostFarm {
         let mut check_random = Random::new(!random.clone().next_u64());
+        let mut source_random = Random::new(random.clone().next_u64() ^ 1);
         let mut group = config::Group {
+            source: any_source(&mut source_random),
             checks: any_checks(&mut check_random),
             name: "main".to_owned(),
             scheduler: any_scheduler(random),
@@ -93,8 +102,10 @@ impl HostFarm {
             group: Arc::new(Group::new("web", "main", HostPool::new(&group, WORKERS, 0))),
             config: group,
             shortage: None,
+            absent: Vec::new(),
             lacked_ports: false,
             check_random,
+            source_random,
             checks: Vec::new(),
             picking: Cell::new(None),
             visits: RefCell::default(),
@@ -105,6 +116,7 @@ impl HostFarm {
     pub(super) fn change(&mut self, random: &mut Random, now_ms: u64) {
         self.visits.take();
         self.change_checks(now_ms);
+        self.change_sources(now_ms);
         match random.below(8) {
             0..=2 => self.reconfigure(random, now_ms),
             3 => {
@@ -176,6 +188,28 @@ impl HostFarm {
             1..=6 => self.run_checks(now_ms),
             _ => {}
         }
+    }
+
+    /// Changes the sources of the group, or which of them this machine has.
+    fn change_sources(&mut self, now_ms: u64) {
+        let random = &mut self.source_random;
+        match random.below(16) {
+            0 => {
+                self.config.source = any_source(random);
+                self.group.pool().configure(&self.config, now_ms);
+            }
+            1 => self.absent.clear(),
+            2 | 3 => {
+                self.absent.extend(source_addresses(2 + random.index(4)));
+                self.lacked_ports = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// The configured sources.
+    pub(super) fn source(&self) -> &Source {
+        &self.config.source
     }
 
     /// Ends most of the checks on their way, and starts others.
@@ -324,6 +358,21 @@ impl HostFarm {
     pub(super) fn connect(
         &self,
         address: SocketAddr,
+        from: Option<SourceAddress>,
+        random: &mut Random,
+        now_ms: u64,
+    ) -> Result<Connect, ConnectError> {
+        let source = from.map(|from| from.address.ip());
+        if let Some(ip) = source.filter(|ip| self.absent.contains(ip)) {
+            return Err(ConnectError::Local(Shortage::Source(ip)));
+        }
+        self.connect_of_any(address, random, now_ms)
+            .map_err(|error| classify_connect_error(&error.into()))
+    }
+
+    fn connect_of_any(
+        &self,
+        address: SocketAddr,
         random: &mut Random,
         now_ms: u64,
     ) -> Result<Connect, Errno> {
@@ -393,6 +442,22 @@ fn any_scheduler(random: &mut Random) -> Scheduler {
     }
 }
 
+/// Mostly none.
+fn any_source(random: &mut Random) -> Source {
+    match random.below(8) {
+        0 => Source::Client,
+        1 | 2 => Source::Addresses(source_addresses(1 + random.index(6))),
+        _ => Source::Any,
+    }
+}
+
+/// So many addresses, and one of a family that no host has.
+fn source_addresses(count: usize) -> Vec<IpAddr> {
+    let last = (101..).take(count);
+    let addresses = last.map(|last| IpAddr::from([10, 0, 0, last]));
+    addresses.chain([Ipv6Addr::LOCALHOST.into()]).collect()
+}
+
 fn any_version(random: &mut Random) -> Option<ProxyVersion> {
     [None, None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)][random.index(4)]
 }
@@ -434,7 +499,11 @@ fn any_report(random: &mut Random) -> &'static str {
 }
 
 fn any_endpoint(random: &mut Random) -> Endpoint {
-    let port = FIRST_PORT + u16::try_from(random.below(PORTS.into())).unwrap();
+    let port = match u16::try_from(random.below(PORTS.into())).unwrap() {
+        // The one that the client asked for.
+        0 => 0,
+        number => FIRST_PORT + number,
+    };
     match random.below(4) {
         0 => Endpoint::Name {
             host: "pool".to_owned(),

@@ -7,7 +7,7 @@ use super::super::client_hello;
 use super::super::proxy_protocol::{self, ProxyHeader};
 use super::peer::Peer;
 use super::socket::Socket;
-use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
+use super::transport::{ASKED, AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::Random;
 use crate::config::ProxyVersion;
 
@@ -63,7 +63,7 @@ fn any_header(random: &mut Random) -> Vec<u8> {
     let last = u8::try_from(random.below(3)).unwrap();
     let addresses = (
         SocketAddr::from(([10, 9, 1, last], 1000 + u16::from(last))),
-        SocketAddr::from(([10, 0, 0, 9], 443)),
+        ASKED,
     );
     let id = vec![b'x'; random.index(100)];
     match random.below(4) {

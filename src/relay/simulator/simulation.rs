@@ -233,9 +233,10 @@ impl Simulation {
 
     /// Has all workers serve the services that are to have listeners.
     fn serve(&mut self, listens: [bool; 2]) {
+        let place = BindAddress::At(SocketAddr::from(([10, 0, 0, 9], 80)));
         let key = |index: usize| ListenKey {
-            place: BindAddress::At(SocketAddr::from(([10, 0, 0, 9], 80))),
             service: Some(self.world.services[index].name.clone()),
+            ..ListenKey::at(place)
         };
         let open = (0..2).filter(|index| listens[*index]);
         let listeners = open.map(|index| (key(index), self.world.listener_plan(index)));

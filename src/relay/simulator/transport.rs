@@ -14,16 +14,16 @@ use rustix::io::Errno;
 
 use super::super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::super::plan::Group;
-use super::super::port_gate::PortGates;
 use super::super::proxy_protocol::{self, ProxyHeader};
 use super::super::session::{Direction, Side, TimeoutsMs};
 use super::super::transport::Transport;
-use super::host_farm::HostFarm;
+use super::host_farm::{FIRST_PORT, HostFarm};
 use super::listener::SimulatedListener;
 use super::opening::{Wants, any_opening};
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
-use crate::balance::{Failure, HostId, PickContext, Picked, Random};
+use crate::balance::{Failure, HostId, Picked, Random};
+use crate::os::outgoing::{ConnectOptions, SourceAddress};
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 use crate::sync::{Counted, Counter};
 
@@ -64,6 +64,8 @@ pub(super) enum AttemptEnd {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) picked: Picked,
+    /// Where it came from; `None` is the system's choice.
+    pub(super) from: Option<SourceAddress>,
     pub(super) end: AttemptEnd,
 }
 
@@ -90,7 +92,7 @@ pub(super) struct SimulatedTransport {
     /// Bytes written to the host, and to the client, in this run.
     pub(super) bytes: [u64; 2],
     /// The client's address.
-    address: IpAddr,
+    pub(super) address: IpAddr,
     /// The tokens of client and host.
     tokens: [usize; 2],
     /// The hosts that failed it.
@@ -161,6 +163,7 @@ impl Network {
 #[derive(Debug)]
 pub(super) struct Attempt {
     picked: Picked,
+    from: Option<SourceAddress>,
     /// What its worker takes for its start.
     pub(super) since_ms: u64,
 }
@@ -239,18 +242,6 @@ impl SimulatedTransport {
         match &mut self.host {
             Some(host) if self.random.below(2) == 0 => host.peer_acts(&mut self.random),
             _ => self.client.peer_acts(&mut self.random),
-        }
-    }
-
-    /// Notes hosts that may be skipped from now on.
-    pub(super) fn hold_up(&mut self, farm: &HostFarm, port_gates: &PortGates) {
-        if port_gates.is_empty() {
-            return;
-        }
-        for (id, address) in farm.eligible() {
-            if port_gates.contains(address) && !self.held_up.contains(&id) {
-                self.held_up.push(id);
-            }
         }
     }
 
@@ -373,6 +364,7 @@ impl SimulatedTransport {
         }
         self.outcomes.push(Outcome {
             picked: attempt.picked,
+            from: attempt.from,
             end,
         });
     }
@@ -398,8 +390,15 @@ impl Transport for SimulatedTransport {
         Ok(())
     }
 
-    fn connect(&mut self, to: &Picked, network: &Rc<Network>, token: usize) -> io::Result<()> {
-        self.call(format_args!("connects to {}", to.host.name));
+    fn connect(
+        &mut self,
+        to: &Picked,
+        options: ConnectOptions,
+        network: &Rc<Network>,
+        token: usize,
+    ) -> Result<(), ConnectError> {
+        let from = options.source;
+        self.call(format_args!("connects to {} from {from:?}", to.host.name));
         self.tokens[1] = token;
         assert!(self.host.is_none(), "leaves a connection open");
         assert!(self.has_read_enough(), "picks a host too early");
@@ -407,25 +406,18 @@ impl Transport for SimulatedTransport {
         self.skip = skip;
         self.address = client.map_or(self.address, |client| client.ip());
         let farm = &network.farm.borrow();
-        self.exclude_last(farm);
-        assert!(!self.excluded.contains(&to.id), "tried twice");
-        assert!(
-            self.refused.len() < PickContext::MAX_TRIED,
-            "tries too many hosts"
-        );
-        let was_tried = |id| {
-            let lists = [&self.refused, &self.no_port, &self.held_up];
-            lists.iter().any(|list| list.contains(&id))
-        };
-        farm.set_picking(Some(to.id));
-        self.check_pick(farm, to, was_tried);
-        farm.visit(self.address, to, was_tried, self.loop_ms);
-        farm.set_picking(None);
+        self.check_source(farm, to, from);
+        if self.goes_on_with(to) {
+            self.no_port.retain(|id| *id != to.id);
+        } else {
+            self.check_new_host(farm, to);
+        }
         self.attempt = Some(Attempt {
             picked: to.clone(),
+            from,
             since_ms: self.loop_ms,
         });
-        match farm.connect(to.address, &mut self.random, self.now_ms) {
+        match farm.connect(to.address, from, &mut self.random, self.now_ms) {
             Ok(connect) => {
                 let random = &mut self.random;
                 let (peer, stream) = (Peer::new(random), random.index(251));
@@ -437,11 +429,11 @@ impl Transport for SimulatedTransport {
             }
             Err(error) => {
                 self.finish_attempt(match error {
-                    Errno::MFILE => AttemptEnd::NoDescriptor,
-                    Errno::ADDRNOTAVAIL => AttemptEnd::NoPort,
+                    ConnectError::Local(shortage) if shortage.is_of_address() => AttemptEnd::NoPort,
+                    ConnectError::Local(_) => AttemptEnd::NoDescriptor,
                     _ => AttemptEnd::Failed(Failure::Refused),
                 });
-                Err(error.into())
+                Err(error)
             }
         }
     }
@@ -472,6 +464,7 @@ impl Transport for SimulatedTransport {
     }
 
     fn asked_address(&self) -> Option<SocketAddr> {
+        assert!(!self.group.is_locked(), "holds a lock meanwhile");
         Some(ASKED)
     }
 
@@ -674,7 +667,8 @@ pub(super) fn local_address(serial: u32) -> SocketAddr {
 }
 
 /// Where clients connect to, by their own account and that of their headers.
-const ASKED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), 443);
+pub(super) const ASKED: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 9)), FIRST_PORT + 5);
 
 /// The pipes of a worker that hold bytes.
 #[derive(Default)]

@@ -242,6 +242,7 @@ impl World {
         if let Some(hosts) = hosts {
             let farm = &network.farm.borrow();
             connection.transport.hold_up(farm, context.port_gates);
+            connection.transport.check_sources(farm, context.port_gates);
             connection.check_picks(farm);
             self.expected_counts.enter_outcomes(
                 &mut connection.transport,

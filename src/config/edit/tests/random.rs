@@ -452,7 +452,7 @@ fn free_port(config: &Config, random: &mut Random) -> usize {
     loop {
         // A service listens on the next ones, too.
         let port = 20_000 + random.below(40_000);
-        let is_near = |it: &Listener| usize::from(it.address.port).abs_diff(port) < 3;
+        let is_near = |it: &Listener| usize::from(it.address.port).abs_diff(port) < 5;
         if !listens().any(is_near) {
             return port;
         }

@@ -42,8 +42,8 @@ fn wrong_hosts() {
         &[
             ("<host/>", "2:1: <host> needs the attribute ip"),
             (
-                " <host ip='a'/>",
-                "2:8: ip is \"a\": the port is missing: write a:PORT",
+                " <host ip='a:'/>",
+                "2:8: ip is \"a:\": the port is missing: write a:PORT",
             ),
             (
                 "<host ip='::1:80'/>",
@@ -135,6 +135,18 @@ fn wrong_services() {
                 "2:9: ip is \"*:http\": the port must be a number from 0 to 65535",
             ),
             (listen_twice, "3:9: *:80 is listened on already, at 2:9"),
+            (
+                "<listen ip='80-89'/>\n<listen ip='85'/><group name='g' enable='1'/>",
+                "3:9: *:85 is listened on already, at 2:9",
+            ),
+            (
+                "<listen ip='1-4097'/><group name='g' enable='1'/>",
+                "2:9: more than 4096 listeners in all services, counting each port of a range",
+            ),
+            (
+                "<listen ip='9-8'/><group name='g' enable='1'/>",
+                "2:9: ip is \"9-8\": the lower port of a range comes first: write 8-9",
+            ),
             (
                 name_twice,
                 "3:10: a second service named \"s\": names must differ",

@@ -75,14 +75,23 @@ pub(crate) fn apply_all_seen(
     }
     check_pairs(verbs, &next)?;
     guard::check(verbs, config, &next, unusable)?;
-    let grown = count_elements(&next) > count_elements(config);
-    if grown && count_elements(&next) > Limit::Nodes.max() {
-        return Err((
-            verbs.len().saturating_sub(1),
-            CommandError::TooMuch(Limit::Nodes),
-        ));
-    }
+    check_limits(config, &next).map_err(|error| (verbs.len().saturating_sub(1), error))?;
     Ok(next)
+}
+
+/// Checks the limits of the whole file. They were kept before, or are exceeded no further.
+fn check_limits(now: &Config, next: &Config) -> Result<(), CommandError> {
+    type Count = fn(&Config) -> usize;
+    let counts: [(Count, Limit); 2] = [
+        (count_elements, Limit::Nodes),
+        (Config::count_listeners, Limit::Listeners),
+    ];
+    for (count, limit) in counts {
+        if count(next) > count(now) && count(next) > limit.max() {
+            return Err(CommandError::TooMuch(limit));
+        }
+    }
+    Ok(())
 }
 
 /// A certificate needs its key. Verbs set one option each, so this is checked after the last.

@@ -406,6 +406,14 @@ fn what_does_not_exist_is_named_with_what_may_be_meant() {
             "service \"web\" does not listen at *:82: it listens at *:80, *:81",
         ),
         (
+            "addListen service=web ip=*:79-90",
+            "*:79-90 is listened on already, by service \"web\"",
+        ),
+        (
+            "addListen service=web ip=1000-5096",
+            "more than 4096 listeners in all services, counting each port of a range",
+        ),
+        (
             "addListen service=web ip=82 before=127.0.0.1:80",
             "service \"web\" does not listen at 127.0.0.1:80: it listens at *:80, *:81",
         ),

@@ -11,10 +11,7 @@ use crate::config::{Config, ListenAddress, ListenHost, Listener, Service};
 
 /// A temporary address for a listener whose new address is still in use. The system chooses the
 /// port, so it is always free.
-const TEMPORARY_ADDRESS: ListenAddress = ListenAddress {
-    host: ListenHost::Any,
-    port: 0,
-};
+const TEMPORARY_ADDRESS: ListenAddress = ListenAddress::new(ListenHost::Any, 0);
 
 /// Releases all addresses that a service no longer wants, so that each wanted address is free or at
 /// its service.
@@ -51,9 +48,15 @@ fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     };
     let wanted = addresses(target).filter(|it| !service.listens_at(it));
     let wanted: Vec<_> = wanted.cloned().collect();
-    match wanted.iter().find(|it| is_free(&draft.now, it)) {
+    let own = (target.name.as_str(), &address);
+    // Several listeners may be in the way of a range of the same service.
+    let is_in_the_way =
+        wanted.iter().any(|it| it.overlaps(&address)) && service.listens.len() > 1;
+    match wanted.iter().find(|it| is_free(&draft.now, it, own)) {
         Some(free) => switch_listener(draft, &target.name, &address, free),
-        None if wanted.is_empty() => del_listener(draft, &target.name, &address),
+        None if wanted.is_empty() || is_in_the_way => {
+            del_listener(draft, &target.name, &address);
+        }
         None => return false,
     }
     true
@@ -67,7 +70,7 @@ fn addresses(service: &Service) -> impl Iterator<Item = &ListenAddress> + Clone 
 fn find_blocking_listener(now: &Config, to: &Config) -> Option<(String, ListenAddress)> {
     let wanted = |address: &ListenAddress, name: &str| {
         let mut others = to.services.iter().filter(|service| service.name != name);
-        others.any(|service| service.listens_at(address))
+        others.any(|service| addresses(service).any(|it| it.overlaps(address)))
     };
     now.services.iter().find_map(|service| {
         let mut listens = addresses(service).filter(|it| it.port != 0);
@@ -130,9 +133,13 @@ fn add_before_first<'a>(draft: &mut Draft, target: &'a Service) -> &'a [Listener
     after
 }
 
-fn is_free(config: &Config, address: &ListenAddress) -> bool {
+/// Whether nobody listens at an address, apart from the listener of a service that moves there.
+fn is_free(config: &Config, address: &ListenAddress, moving: (&str, &ListenAddress)) -> bool {
     let mut services = config.services.iter();
-    address.port == 0 || !services.any(|service| service.listens_at(address))
+    !services.any(|service| {
+        let moves = |it| moving == (service.name.as_str(), it);
+        addresses(service).any(|it| it.overlaps(address) && !moves(it))
+    })
 }
 
 fn switch_listener(draft: &mut Draft, service: &str, from: &ListenAddress, to: &ListenAddress) {

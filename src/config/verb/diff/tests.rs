@@ -216,6 +216,39 @@ fn services_swap_their_listeners() {
 }
 
 #[test]
+fn ranges_of_ports_grow_split_join_and_change_services() {
+    let with = |listens: [&str; 2]| {
+        let listens = listens.map(|ips| {
+            let ips = ips.split(' ').map(|ip| format!("<listen ip='{ip}'/>"));
+            ips.collect::<String>()
+        });
+        let [one, two] = listens;
+        reading(&format!(
+            "<service name='a'>{one}<group name='g' enable='1'/></service>\
+             <service name='b'>{two}<group name='g' enable='1'/></service>"
+        ))
+    };
+    let states = [
+        ["10-19", "30-39"],
+        ["10-25", "30-39"],
+        ["30-39", "10-19"],
+        ["10 11", "12"],
+        ["12 10", "11"],
+        ["10-12", "1"],
+        ["1", "10-12"],
+        ["10-11 12-19", "20-29"],
+        ["12-20 10", "11 21-39"],
+        ["0", "1-65"],
+    ]
+    .map(with);
+    for from in &states {
+        for to in &states {
+            leads(from, to);
+        }
+    }
+}
+
+#[test]
 fn several_listeners_of_which_the_system_chooses_the_port_are_told_apart() {
     let listens = |addresses: &[&str]| {
         let listens = addresses.iter().map(|ip| format!("<listen ip=\"{ip}\"/>"));

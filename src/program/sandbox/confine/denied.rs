@@ -284,7 +284,7 @@ const FAMILIES: [c_int; 4] = [
     libc::AF_NETLINK,
 ];
 /// Internet protocols; 0 is the default. Others may load kernel modules.
-const PROTOCOLS: [c_int; 3] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP];
+const PROTOCOLS: [c_int; 4] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_MPTCP];
 /// Socket types except SOCK_STREAM (1) and SOCK_DGRAM (2), as bit masks.
 const OTHER_TYPES: [u64; 3] = [3, 4, 8];
 

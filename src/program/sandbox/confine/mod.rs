@@ -20,9 +20,9 @@ const KEPT: CapabilitySet = CapabilitySet::NET_BIND_SERVICE
     .union(CapabilitySet::FOWNER);
 
 /// Confines this thread and later ones for good. `owner` has the users and groups to which
-/// files may be given.
-pub(super) fn confine(allowed: ReachablePaths, owner: Option<Owner>) {
-    if let Err(error) = drop_capabilities() {
+/// files may be given. `uses_client_addresses`: connections come from addresses of clients.
+pub(super) fn confine(allowed: ReachablePaths, owner: Option<Owner>, uses_client_addresses: bool) {
+    if let Err(error) = drop_capabilities(uses_client_addresses) {
         log::warn!("the sandbox does not drop capabilities: {error}");
     }
     match restrict_files(&allowed) {
@@ -41,14 +41,18 @@ pub(super) fn confine(allowed: ReachablePaths, owner: Option<Owner>) {
 
 /// Runs before the filter, which denies capset(2). Skipped if there is nothing to drop: a
 /// supervisor may deny the call.
-fn drop_capabilities() -> rustix::io::Result<()> {
+fn drop_capabilities(uses_client_addresses: bool) -> rustix::io::Result<()> {
     let permitted = capabilities(None)?.permitted;
+    let wanted = match uses_client_addresses {
+        true => KEPT | CapabilitySet::NET_RAW,
+        false => KEPT,
+    };
     let kept = CapabilitySets {
-        effective: permitted & KEPT,
-        permitted: permitted & KEPT,
+        effective: permitted & wanted,
+        permitted: permitted & wanted,
         inheritable: CapabilitySet::empty(),
     };
-    match KEPT.contains(permitted) {
+    match wanted.contains(permitted) {
         true => Ok(()),
         false => set_capabilities(None, kept),
     }

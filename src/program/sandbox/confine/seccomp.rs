@@ -219,16 +219,16 @@ mod tests {
             (1, 2, 0, ALLOW),
             (2, 1, 0, ALLOW),
             (2, 1, 6, ALLOW),
+            (2, 1, 262, ALLOW),
             (10, 2, 17, ALLOW),
             (16, 3, 0, ALLOW),
-            // Raw, SCTP by two ways, DCCP, ICMP, MPTCP.
+            // Raw, SCTP by two ways, DCCP, ICMP.
             (2, 3, 0, EPERM),
             (10, 3, 255, EPERM),
             (2, 1, 132, EPERM),
             (10, 5, 0, EPERM),
             (2, 6, 0, EPERM),
             (2, 2, 1, EPERM),
-            (2, 1, 262, EPERM),
             // Netlink's others, and other families.
             (16, 3, 12, EPERM),
             (16, 2, 15, EPERM),
