@@ -26,6 +26,11 @@ pub(crate) struct Backend {
 impl Backend {
     /// Starts `count` hosts, each with a loopback address of its own.
     pub(crate) fn start(folder: &Folder, count: usize) -> Outcome<Backend> {
+        Backend::start_with(folder, count, "")
+    }
+
+    /// The same; `options` are of nginx's `listen`.
+    pub(crate) fn start_with(folder: &Folder, count: usize, options: &str) -> Outcome<Backend> {
         let port = free_port()?;
         let hosts: Vec<SocketAddr> = (0..count)
             .map(|number| SocketAddr::from((loopback(number), port)))
@@ -36,7 +41,7 @@ impl Backend {
         // A sparse file of zeros.
         File::create(place.join("bulk"))?.set_len(BULK)?;
         let place = place.display().to_string();
-        let file = folder.write("backend.conf", &configuration(&place, &hosts))?;
+        let file = folder.write("backend.conf", &configuration(&place, &hosts, options))?;
         let mut nginx = Command::new("nginx");
         // Before nginx has read its configuration, it would write to the log in /var.
         nginx.arg("-e").arg(format!("{place}/error.log"));
@@ -53,10 +58,10 @@ impl Backend {
     }
 }
 
-fn configuration(place: &str, hosts: &[SocketAddr]) -> String {
+fn configuration(place: &str, hosts: &[SocketAddr], options: &str) -> String {
     let listens: String = hosts
         .iter()
-        .map(|host| format!("listen {host} backlog=4096;\n"))
+        .map(|host| format!("listen {host} backlog=4096 {options};\n"))
         .collect();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {place}/{kind};\n"))

@@ -67,6 +67,8 @@ pub(crate) struct Task {
     pub(crate) listens: Vec<SocketAddr>,
     pub(crate) hosts: Vec<SocketAddr>,
     pub(crate) workers: usize,
+    /// Whether hosts get a PROXY protocol header.
+    pub(crate) sends_header: bool,
 }
 
 impl Task {
@@ -76,6 +78,7 @@ impl Task {
             listens: vec![free_address()?],
             hosts: hosts.to_vec(),
             workers: 2,
+            sends_header: false,
         })
     }
 }
@@ -154,9 +157,10 @@ pub(crate) fn txlb_command(file: &Path, workers: usize) -> Command {
 /// txlb's configuration: a service for each listener, all with the same hosts. It has a control
 /// socket, as most users have: then txlb records sessions for client look-ups.
 fn txlb(task: &Task, control: &Path) -> String {
+    let header = if task.sends_header { "sendProxy=\"v2\"" } else { "" };
     let services = task.listens.iter().enumerate();
     let services = services
-        .map(|(number, listen)| service(&format!("s{number}"), *listen, &task.hosts, "", ""));
+        .map(|(number, listen)| service(&format!("s{number}"), *listen, &task.hosts, header, ""));
     let (services, control) = (services.collect::<String>(), control.display());
     format!("<config>\n{services}<control socket=\"{control}\"/>\n</config>\n")
 }
@@ -199,8 +203,9 @@ pub(crate) fn haproxy(task: &Task, sessions: usize, global: &str, proxy: &str) -
     for listen in &task.listens {
         let _ = writeln!(text, " bind {listen}");
     }
+    let header = if task.sends_header { "send-proxy-v2" } else { "" };
     for (number, host) in task.hosts.iter().enumerate() {
-        let _ = writeln!(text, " server h{number} {host}");
+        let _ = writeln!(text, " server h{number} {host} {header}");
     }
     text
 }
@@ -225,7 +230,9 @@ fn nginx(task: &Task, pid: &Path, errors: &Path) -> String {
     for host in &task.hosts {
         let _ = writeln!(text, "server {host};");
     }
-    text += "}\nserver { proxy_pass hosts; proxy_timeout 1h; proxy_connect_timeout 5s;\n";
+    let header = if task.sends_header { "proxy_protocol on;" } else { "" };
+    let _ = write!(text, "}}\nserver {{ {header}");
+    text += " proxy_pass hosts; proxy_timeout 1h; proxy_connect_timeout 5s;\n";
     for listen in &task.listens {
         let _ = writeln!(text, "listen {listen} backlog=4096 reuseport;");
     }

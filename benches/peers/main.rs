@@ -13,6 +13,7 @@ mod exchange;
 mod failover;
 mod floor;
 mod folder;
+mod headers;
 mod machine;
 mod memory;
 mod mortal;
@@ -86,6 +87,9 @@ fn bench(arguments: &[String]) -> Outcome<()> {
     }
     if options.wants(Part::Scaling) {
         scaling::measure(&folder, &options, &mut report)?;
+    }
+    if options.wants(Part::Headers) {
+        headers::measure(&folder, &options, &peers, &mut report)?;
     }
     if options.wants(Part::Checks) {
         checks::measure(&folder, &options, &mut report)?;

@@ -17,12 +17,13 @@ pub(crate) enum Part {
     Reload,
     Calls,
     Scaling,
+    Headers,
     Checks,
     Failover,
 }
 
 impl Part {
-    const ALL: [Part; 12] = [
+    const ALL: [Part; 13] = [
         Part::KeepAlive,
         Part::Short,
         Part::Page,
@@ -33,6 +34,7 @@ impl Part {
         Part::Reload,
         Part::Calls,
         Part::Scaling,
+        Part::Headers,
         Part::Checks,
         Part::Failover,
     ];
@@ -50,6 +52,7 @@ impl Part {
             Part::Reload => "reload",
             Part::Calls => "calls",
             Part::Scaling => "scaling",
+            Part::Headers => "headers",
             Part::Checks => "checks",
             Part::Failover => "failover",
         }

@@ -124,6 +124,7 @@ impl Scene {
             listens: listens.collect::<Outcome<_>>()?,
             hosts: backend.hosts.clone(),
             workers: variant.workers,
+            sends_header: false,
         };
         let balancer = Balancer::start(folder, Peer::Txlb, &task)?;
         Ok(Scene {
