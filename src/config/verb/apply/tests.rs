@@ -224,6 +224,18 @@ fn services_come_and_go_and_listen() {
         second,
         &format!("<listen ip=\"[::1]:0\"/>{second}"),
     );
+    let proxied = r#"<listen ip="*:81" proxy="require" proxyFrom="::1"/>"#;
+    does(
+        "setListen service=web ip=*:81 proxy=require proxyFrom=::1",
+        second,
+        proxied,
+    );
+    let add = "addListen service=web ip=82 proxy=require proxyFrom=::1";
+    does(
+        add,
+        second,
+        &format!("{second}{}", proxied.replace("81", "82")),
+    );
     does("delListen service=web ip=*:81", second, "");
     does("switchPort service=web from=81 to=83", "*:81", "*:83");
     does(
@@ -525,7 +537,7 @@ fn what_a_service_or_a_user_cannot_do_without_stays() {
 #[test]
 fn what_was_there_before_is_told_of_what_a_verb_sets() {
     let text = "<config><service name='s' idleTimeout='7'><listen ip='1'/>\
-                <group name='g' enable='1'><host name='a b' ip='a:1' weight='3'/></group>\
+                <route sni='a b' group='h'/><group name='g' enable='1'><host name='a b' ip='a:1' weight='3'/></group>\
                 <group name='h'/></service></config>";
     let config = read(text.as_bytes()).unwrap().config;
     let in_g = |verb: &str| verb.replace('@', "service=s group=g name=\"a b\"");
@@ -543,6 +555,12 @@ fn what_was_there_before_is_told_of_what_a_verb_sets() {
             Some("name=\"a b\" weight=3 state=up backup=false"),
         ),
         ("enableGroup service=s group=h", Some("group=g")),
+        (
+            "setListen service=s ip=1 proxy=require proxyFrom=::1",
+            Some("proxy=off proxyFrom=\"\""),
+        ),
+        ("setRoute service=s route=1 sni=a", Some("sni=\"a b\"")),
+        ("delRoute service=s route=1", Some("sni=\"a b\" group=h")),
         (
             "changeScheduler service=s group=g scheduler=p2c",
             Some("scheduler=weightlc"),
