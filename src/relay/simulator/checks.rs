@@ -240,7 +240,11 @@ impl Connection<SimulatedTransport> {
             }
             None => {
                 let wants = self.transport.wants;
-                let awaited_ms = if wants.anything() { wants.timeout_ms } else { 0 };
+                let awaited_ms = if wants.anything() {
+                    wants.timeout_ms
+                } else {
+                    0
+                };
                 late(started_ms + paused_ms + awaited_ms, 3 * timeouts.connect)
             }
         };

@@ -167,7 +167,11 @@ impl SimulatedTransport {
         let to_host = std::mem::take(&mut self.bytes[0]);
         self.replayed += to_host;
         let end = AttemptEnd::Replayed { to_host };
-        self.outcomes.push(Outcome { picked, end });
+        self.outcomes.push(Outcome {
+            picked,
+            from: None,
+            end,
+        });
     }
 
     /// How many of the client's bytes are not for its host, and the address that they tell.

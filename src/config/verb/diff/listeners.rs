@@ -50,8 +50,7 @@ fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     let wanted: Vec<_> = wanted.cloned().collect();
     let own = (target.name.as_str(), &address);
     // Several listeners may be in the way of a range of the same service.
-    let is_in_the_way =
-        wanted.iter().any(|it| it.overlaps(&address)) && service.listens.len() > 1;
+    let is_in_the_way = wanted.iter().any(|it| it.overlaps(&address)) && service.listens.len() > 1;
     match wanted.iter().find(|it| is_free(&draft.now, it, own)) {
         Some(free) => switch_listener(draft, &target.name, &address, free),
         None if wanted.is_empty() || is_in_the_way => {
