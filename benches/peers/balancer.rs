@@ -157,7 +157,11 @@ pub(crate) fn txlb_command(file: &Path, workers: usize) -> Command {
 /// txlb's configuration: a service for each listener, all with the same hosts. It has a control
 /// socket, as most users have: then txlb records sessions for client look-ups.
 fn txlb(task: &Task, control: &Path) -> String {
-    let header = if task.sends_header { "sendProxy=\"v2\"" } else { "" };
+    let header = if task.sends_header {
+        "sendProxy=\"v2\""
+    } else {
+        ""
+    };
     let services = task.listens.iter().enumerate();
     let services = services
         .map(|(number, listen)| service(&format!("s{number}"), *listen, &task.hosts, header, ""));
@@ -203,7 +207,11 @@ pub(crate) fn haproxy(task: &Task, sessions: usize, global: &str, proxy: &str) -
     for listen in &task.listens {
         let _ = writeln!(text, " bind {listen}");
     }
-    let header = if task.sends_header { "send-proxy-v2" } else { "" };
+    let header = if task.sends_header {
+        "send-proxy-v2"
+    } else {
+        ""
+    };
     for (number, host) in task.hosts.iter().enumerate() {
         let _ = writeln!(text, " server h{number} {host} {header}");
     }
@@ -230,7 +238,11 @@ fn nginx(task: &Task, pid: &Path, errors: &Path) -> String {
     for host in &task.hosts {
         let _ = writeln!(text, "server {host};");
     }
-    let header = if task.sends_header { "proxy_protocol on;" } else { "" };
+    let header = if task.sends_header {
+        "proxy_protocol on;"
+    } else {
+        ""
+    };
     let _ = write!(text, "}}\nserver {{ {header}");
     text += " proxy_pass hosts; proxy_timeout 1h; proxy_connect_timeout 5s;\n";
     for listen in &task.listens {

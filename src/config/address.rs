@@ -2,7 +2,7 @@
 //!
 //! Names stay names; the controller resolves them.
 
-use std::fmt;
+use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -137,7 +137,7 @@ pub enum AddressError {
     BadName(String),
 }
 
-impl fmt::Display for AddressError {
+impl Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AddressError::Empty => f.write_str("the address is empty: write HOST:PORT"),
@@ -218,7 +218,7 @@ impl FromStr for Endpoint {
     }
 }
 
-impl fmt::Display for Endpoint {
+impl Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Endpoint::Address(address) => HostAddress(*address).fmt(f),
@@ -234,7 +234,7 @@ impl fmt::Display for Endpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostAddress(pub SocketAddr);
 
-impl fmt::Display for HostAddress {
+impl Display for HostAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             SocketAddr::V4(address) if address.port() == 0 => address.ip().fmt(f),
@@ -272,7 +272,7 @@ impl FromStr for ListenAddress {
     }
 }
 
-impl fmt::Display for ListenAddress {
+impl Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_host(f)?;
         self.write_ports(f)

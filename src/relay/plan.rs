@@ -246,7 +246,7 @@ impl ServiceStats {
 #[cfg(test)]
 impl Service {
     /// The only service of a configuration, with one host.
-    pub(crate) fn example(host: std::net::SocketAddr) -> Arc<Service> {
+    pub(crate) fn example(host: SocketAddr) -> Arc<Service> {
         let text = format!(
             r#"<config><service name="s"><listen ip="127.0.0.1:0"/>
         <group name="g" enable="true"><host ip="{host}"/></group></service></config>"#

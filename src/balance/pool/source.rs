@@ -53,7 +53,6 @@ impl HostPool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::balance::fixture::{PoolFixture, group};
 
     #[test]

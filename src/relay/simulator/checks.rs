@@ -235,7 +235,18 @@ impl Connection<SimulatedTransport> {
                     || (watch_ms.is_some_and(|watch_ms| now_ms > watch_ms + slack_ms)
                         && !self.transport.watches_peers)
             }
-            None => late(started_ms + paused_ms, 3 * timeouts.connect),
+            None if self.session.awaits_first_bytes() => {
+                late(started_ms + paused_ms, self.transport.wants.timeout_ms)
+            }
+            None => {
+                let wants = self.transport.wants;
+                let awaited_ms = if wants.anything() {
+                    wants.timeout_ms
+                } else {
+                    0
+                };
+                late(started_ms + paused_ms + awaited_ms, 3 * timeouts.connect)
+            }
         };
         let overdue = overdue || late(started_ms + paused_ms, timeouts.max_duration);
         assert!(
@@ -382,7 +393,7 @@ impl SimulatedTransport {
     pub(super) fn check_bytes(&self, side: Side, bytes: &[u8]) {
         let (sink, source) = self.pair(side).expect("writes without a host");
         let (lead, skip) = match side {
-            Side::Host => (self.lead.as_slice(), self.header().0),
+            Side::Host => (self.lead.as_slice(), self.skip),
             Side::Client => (&[][..], 0),
         };
         for (byte, position) in bytes.iter().zip(sink.wrote..) {

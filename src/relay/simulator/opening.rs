@@ -21,6 +21,10 @@ pub(super) struct Wants {
 }
 
 impl Wants {
+    pub(super) fn anything(self) -> bool {
+        self.header || self.hello
+    }
+
     /// Mostly nothing.
     pub(super) fn any(random: &mut Random, limit: usize) -> Wants {
         Wants {
@@ -132,7 +136,7 @@ impl SimulatedTransport {
             }
         }
         !self.wants.hello
-            || self.client.knows_end()
+            || self.client.is_read_out()
             || !matches!(client_hello::parse(rest), Ok(None))
     }
 
@@ -163,13 +167,19 @@ impl SimulatedTransport {
         let to_host = std::mem::take(&mut self.bytes[0]);
         self.replayed += to_host;
         let end = AttemptEnd::Replayed { to_host };
-        self.outcomes.push(Outcome { picked, end });
+        self.outcomes.push(Outcome {
+            picked,
+            from: None,
+            end,
+        });
     }
 
     /// How many of the client's bytes are not for its host, and the address that they tell.
     pub(super) fn header(&self) -> (usize, Option<SocketAddr>) {
-        let header = self.header_in(&self.read_so_far());
-        match header.flatten().filter(|_| self.wants.header) {
+        if !self.wants.header {
+            return (0, None);
+        }
+        match self.header_in(&self.read_so_far()).flatten() {
             Some((ProxyHeader::Proxied { client, .. }, length)) => (length, Some(client)),
             Some((ProxyHeader::Own, length)) => (length, None),
             None => (0, None),
@@ -185,12 +195,5 @@ impl Peer {
         self.to_say = opening.len() + if alone { 0 } else { self.to_say };
         self.opening = opening;
         self
-    }
-}
-
-impl Socket {
-    /// Whether txlb knows that the peer has ended, and has read all before.
-    fn knows_end(&self) -> bool {
-        self.ended && self.read == self.said
     }
 }

@@ -81,7 +81,7 @@ pub(super) struct SimulatedTransport {
     /// What its service wants to know before it picks a host.
     pub(super) wants: Wants,
     /// How many bytes of the client are not for its host: its header.
-    skip: usize,
+    pub(super) skip: usize,
     /// The header that its host is sent first.
     pub(super) lead: Vec<u8>,
     /// Its host, once that has accepted.
@@ -646,7 +646,10 @@ impl Transport for SimulatedTransport {
 
     fn shutdown_write(&mut self, side: Side) -> io::Result<()> {
         self.call(format_args!("ends its half to the {side:?}"));
-        let (_, source) = self.pair(side).expect("shuts down without a host");
+        let (sink, source) = self.pair(side).expect("shuts down without a host");
+        let wants_header = |it: &Picked| side == Side::Host && it.send_proxy.is_some();
+        let has_header = !self.lead.is_empty() && sink.wrote >= self.lead.len();
+        assert!(has_header || !self.connected_to.as_ref().is_some_and(wants_header));
         assert!(
             source.ended && source.is_read_out() && self.passed(side) == source.said,
             "passes on an end that is not one, or cuts it short"
