@@ -242,7 +242,12 @@ impl<T: Transport> Connection<T> {
         let transport = &mut self.transport;
         match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
             Ok(sent) => self.session.handle_sent(direction, bytes, sent),
-            Err(error) => self.handle_write_error(direction, &error, now_ms),
+            Err(error) => {
+                // Another host may get them.
+                // Test: every_run_keeps_its_promises.
+                self.session.handle_sent(direction, bytes, 0);
+                self.handle_write_error(direction, &error, now_ms);
+            }
         }
     }
 
