@@ -3,6 +3,7 @@
 //!
 //! A file with other bytes wins over unsaved changes. With the same bytes, nothing is lost.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
@@ -126,6 +127,7 @@ impl Controller {
 
     /// Logs where each service listens, unless it was so `before`.
     pub(super) fn announce_listeners(&self, before: &[Listening]) {
+        let before: HashSet<&Listening> = before.iter().collect();
         for listening in self.data_plane.listening() {
             if !before.contains(&listening) {
                 let (name, addresses) = listening;

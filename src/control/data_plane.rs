@@ -110,11 +110,12 @@ impl DataPlane {
 
     /// Where each service listens, in the file's order.
     pub(super) fn listening(&self) -> Vec<Listening> {
+        let mut addresses = self.listeners.addresses_by_service(&self.wanted);
         let services = self.config.services.iter();
         services
             .map(|service| {
-                let addresses = self.listeners.addresses(&self.wanted, &service.name);
-                (service.name.clone(), addresses.collect())
+                let of_service = addresses.remove(service.name.as_str());
+                (service.name.clone(), of_service.unwrap_or_default())
             })
             .collect()
     }

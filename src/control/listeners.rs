@@ -373,6 +373,19 @@ impl Listeners {
         keys.filter_map(|(key, _)| self.bound.get(key).copied())
     }
 
+    /// The same for all services that listen, in one pass: there may be thousands of both.
+    pub(super) fn addresses_by_service<'a>(
+        &self,
+        wanted: &'a WantedListeners,
+    ) -> HashMap<&'a str, Vec<SocketAddr>> {
+        let mut addresses: HashMap<&str, Vec<SocketAddr>> = HashMap::new();
+        for (key, listener) in wanted {
+            let of_service = addresses.entry(listener.service.as_str()).or_default();
+            of_service.extend(self.bound.get(key).copied());
+        }
+        addresses
+    }
+
     /// Places of each service, with the ports that the system chose.
     pub(super) fn places(&self, wanted: &WantedListeners) -> BTreeMap<String, Vec<BindAddress>> {
         let mut places: BTreeMap<String, Vec<BindAddress>> = BTreeMap::new();

@@ -202,6 +202,16 @@ fn snapshot(data_plane: &DataPlane) -> Status {
     let sum = |of: &dyn Fn(&WorkerStats) -> u64| shared.stats.iter().map(of).sum();
     let trouble = |kind| sum(&|stats| stats.errors(kind));
     let now = Now::of(&shared.clock);
+    let mut addresses = data_plane
+        .listeners
+        .addresses_by_service(&data_plane.wanted);
+    let services = data_plane.config.services.iter();
+    let services = services
+        .map(|it| {
+            let addresses = addresses.remove(it.name.as_str()).unwrap_or_default();
+            service(data_plane, it, addresses, &now)
+        })
+        .collect();
     Status {
         wall_ms: now.wall_ms(now.now_ms),
         started_wall_ms: now.started_wall_ms,
@@ -222,23 +232,20 @@ fn snapshot(data_plane: &DataPlane) -> Status {
         no_ports: trouble(ResourceError::NoPorts),
         iterations: sum(&WorkerStats::iterations),
         recent_events: shared.recent_events.list(),
-        services: data_plane
-            .config
-            .services
-            .iter()
-            .map(|it| service(data_plane, it, &now))
-            .collect(),
+        services,
     }
 }
 
-fn service(data_plane: &DataPlane, service: &config::Service, now: &Now) -> ServiceStatus {
+fn service(
+    data_plane: &DataPlane,
+    service: &config::Service,
+    addresses: Vec<SocketAddr>,
+    now: &Now,
+) -> ServiceStatus {
     let stats = data_plane.running.stats(&service.name);
     ServiceStatus {
         name: service.name.clone(),
-        addresses: data_plane
-            .listeners
-            .addresses(&data_plane.wanted, &service.name)
-            .collect(),
+        addresses,
         enabled: service.enabled.clone(),
         routes: service.routes.clone(),
         drain_timeout: service.drain_timeout,
@@ -494,9 +501,10 @@ mod tests {
         };
         assert_eq!(
             sessions.to_json(),
-            r#"{"sessions":[{"id":"1000000000002","client":"10.0.0.9:33333","service":"web","#
+            r#"{"sessions":[{"id":"1000000000002","client":"10.0.0.9:33333","via":null,"#
                 .to_owned()
-                + r#""group":"main","host":"one","host_address":"10.0.0.1:80","local_address":null,"#
+                + r#""server_name":null,"service":"web","group":"main","host":"one","#
+                + r#""host_address":"10.0.0.1:80","local_address":null,"#
                 + r#""age_ms":120000,"idle_ms":5000,"bytes_to_host":512,"bytes_to_client":1048576,"#
                 + r#""phase":"relaying"}],"more":3}"#
         );
