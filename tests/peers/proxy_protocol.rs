@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,10 +13,16 @@ use std::process::Command;
 use crate::examples::{example_with, with};
 use crate::support::client::{connect, connect_from};
 use crate::support::config::hosts_text;
+use crate::support::control::Controlled;
 use crate::support::host::Listener;
 use crate::support::peer::{Peer, free_address, free_port};
 use crate::support::txlb::{Folder, Txlb, text};
 use crate::support::until;
+
+const LOOPBACK: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V6(Ipv6Addr::LOCALHOST),
+];
 
 const LISTENS: &str = "<listen ip=\"127.0.0.1:0\"/><listen ip=\"[::1]:0\"/>";
 
@@ -99,17 +105,20 @@ fn line(client: SocketAddr, asked: SocketAddr) -> Vec<u8> {
 fn nginx_sees_the_client_and_what_it_asked_for() {
     let (folder, host) = (Folder::new(), free_address());
     let _nginx = nginx(&folder, host);
-    let listens = format!("{LISTENS}<listen ip=\"*:0\"/>");
+    // A listener for all addresses gets IPv4 clients within IPv6.
+    let listens = [LISTENS, "<listen ip=\"*:0\"/>"];
     let services = ["v1", "v2"].map(|version| {
         let group = format!("sendProxy=\"{version}\"");
-        service(version, &listens, &group, &[host])
+        let [own, any] = listens;
+        let any = service(&format!("any-{version}"), any, &group, &[host]);
+        service(version, own, &group, &[host]) + &any
     });
     let txlb = start(&services.concat());
     for version in ["v1", "v2"] {
         let mut addresses = txlb.addresses(version);
-        assert_eq!(addresses.len(), 3);
-        // A listener for all addresses gets IPv4 clients within IPv6.
-        addresses.push((Ipv4Addr::LOCALHOST, addresses[2].port()).into());
+        let any = txlb.addresses(&format!("any-{version}"))[0].port();
+        addresses.extend(LOOPBACK.map(|ip| SocketAddr::new(ip, any)));
+        assert_eq!(addresses.len(), 4);
         for address in addresses {
             let client = connect(address);
             let expected = ends_of(&client);
@@ -136,10 +145,12 @@ fn a_check_of_nginx_sends_a_header_of_its_own() {
         let service = service(version, LISTENS, &group, &[host]);
         with(&service, &[("<host ", &format!("{check}<host "))])
     });
-    let mut txlb = start(&services.concat());
+    let running = Controlled::start(&format!("<config>{}</config>", services.concat()));
     until("the checks have passed", || {
-        txlb.count("host v1:main/a is up") == 1 && txlb.count("host v2:main/a is up") == 1
+        let status = running.tell(&["--json", "status"]);
+        status.matches("\"health\":\"healthy\"").count() == 2
     });
+    let txlb = &running.txlb;
     for version in ["v1", "v2"] {
         let client = connect(txlb.addresses(version)[0]);
         let expected = ends_of(&client);
@@ -354,8 +365,8 @@ fn behind_haproxy_the_client_is_haproxys() {
     let first = SocketAddr::from((Ipv4Addr::LOCALHOST, ports[0]));
     let _haproxy = haproxy(&folder, &config, first);
     for port in &ports[..2] {
-        for ip in ["127.0.0.1", "::1"] {
-            let client = connect(SocketAddr::new(ip.parse().unwrap(), *port));
+        for ip in LOOPBACK {
+            let client = connect(SocketAddr::new(ip, *port));
             let expected = ends_of(&client);
             assert_eq!(ask(client), expected);
         }

@@ -145,7 +145,7 @@ fn openssl_is_routed_by_name_and_protocol() {
     // So many protocols that the hello takes two of the smallest records.
     let names: Vec<_> = (0..100).map(|number| format!("name-{number}")).collect();
     let many = names.join(",") + ",http/1.1";
-    let many_acme = format!("{many},acme-tls/1");
+    let many_acme = format!("acme-tls/1,{many}");
     for (options, group) in [
         (&["-noservername"][..], "main"),
         (&["-servername", "shop.example.org"], "shop"),
