@@ -34,29 +34,31 @@ pub(super) fn release_listeners(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// Moves an unwanted listener of the service to a free wanted address, or removes it if none is
-/// wanted. `false` if neither is possible.
+/// Moves an unwanted listener of the service to a free wanted address, or removes one if none is
+/// wanted, or if it is in the way of a wanted range. `false` if nothing of that is possible.
 fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return false;
     };
-    let leaving = addresses(service)
-        .find(|it| !target.listens_at(it))
-        .cloned();
-    let Some(address) = leaving else {
-        return false;
+    let wanted: Vec<_> = addresses(target)
+        .filter(|it| !service.listens_at(it))
+        .collect();
+    let leaving = || addresses(service).filter(|it| !target.listens_at(it));
+    let free_for = |address| {
+        let moving = (target.name.as_str(), address);
+        let mut free = wanted.iter();
+        free.find(|it| is_free(&draft.now, it, moving)).copied()
     };
-    let wanted = addresses(target).filter(|it| !service.listens_at(it));
-    let wanted: Vec<_> = wanted.cloned().collect();
-    let own = (target.name.as_str(), &address);
-    // Several listeners may be in the way of a range of the same service.
-    let is_in_the_way = wanted.iter().any(|it| it.overlaps(&address)) && service.listens.len() > 1;
-    match wanted.iter().find(|it| is_free(&draft.now, it, own)) {
-        Some(free) => switch_listener(draft, &target.name, &address, free),
-        None if wanted.is_empty() || is_in_the_way => {
-            del_listener(draft, &target.name, &address);
-        }
-        None => return false,
+    let moved = leaving().find_map(|it| Some((it.clone(), free_for(it)?.clone())));
+    let is_in_the_way = |it: &&ListenAddress| {
+        let overlaps = |wanted: &&ListenAddress| wanted.overlaps(it);
+        wanted.is_empty() || wanted.iter().any(overlaps) && service.listens.len() > 1
+    };
+    let removed = leaving().find(is_in_the_way).cloned();
+    match (moved, removed) {
+        (Some((from, to)), _) => switch_listener(draft, &target.name, &from, &to),
+        (None, Some(address)) => del_listener(draft, &target.name, &address),
+        (None, None) => return false,
     }
     true
 }
