@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Outcome;
 use super::balancer::{self, Peer, Task, haproxy, haproxy_command, service, txlb_command};
-use super::folder::{Folder, free_address};
+use super::folder::{Folder, free_listener};
 use super::mortal::{Death, Machine, Mortal, PING, PONG};
 use super::options::Options;
 use super::process::{Process, pause};
@@ -226,7 +226,7 @@ impl Scene {
         machine: Option<&Machine>,
         pace: Pace,
     ) -> Outcome<Scene> {
-        let others = ["one", "two"].map(|name| Mortal::start(name, free_address()?));
+        let others = ["one", "two"].map(|name| Mortal::start(name, free_listener()?));
         let others = others.into_iter().collect::<Outcome<Vec<_>>>()?;
         let (at, doomed, process) = match machine {
             Some(machine) => {
@@ -234,7 +234,7 @@ impl Scene {
                 (address, None, Some(process))
             }
             None => {
-                let doomed = Mortal::start(DOOMED, free_address()?)?;
+                let doomed = Mortal::start(DOOMED, free_listener()?)?;
                 (doomed.address, Some(doomed), None)
             }
         };

@@ -44,14 +44,19 @@ impl Drop for Folder {
 
 /// A free loopback port that was not returned before.
 pub(crate) fn free_port() -> Outcome<u16> {
+    Ok(free_listener()?.local_addr()?.port())
+}
+
+/// A listener at such a port.
+pub(crate) fn free_listener() -> Outcome<TcpListener> {
     static NEXT: AtomicU16 = AtomicU16::new(PORTS.start);
     loop {
         let port = NEXT.fetch_add(1, Ordering::Relaxed);
         if !PORTS.contains(&port) {
             return Err("no port is free".into());
         }
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener);
         }
     }
 }

@@ -83,8 +83,8 @@ struct Shared {
 }
 
 impl Mortal {
-    pub(crate) fn start(name: &str, address: SocketAddr) -> Outcome<Mortal> {
-        let listener = TcpListener::bind(address)?;
+    pub(crate) fn start(name: &str, listener: TcpListener) -> Outcome<Mortal> {
+        let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let shared = Arc::new(Shared {
             name: name.to_owned(),
@@ -240,7 +240,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
     let [name, address] = arguments else {
         return Err("a host needs a name and an address".into());
     };
-    let _host = Mortal::start(name, address.parse()?)?;
+    let _host = Mortal::start(name, TcpListener::bind(address.as_str())?)?;
     loop {
         thread::park();
     }

@@ -501,9 +501,10 @@ mod tests {
         };
         assert_eq!(
             sessions.to_json(),
-            r#"{"sessions":[{"id":"1000000000002","client":"10.0.0.9:33333","service":"web","#
+            r#"{"sessions":[{"id":"1000000000002","client":"10.0.0.9:33333","via":null,"#
                 .to_owned()
-                + r#""group":"main","host":"one","host_address":"10.0.0.1:80","local_address":null,"#
+                + r#""server_name":null,"service":"web","group":"main","host":"one","#
+                + r#""host_address":"10.0.0.1:80","local_address":null,"#
                 + r#""age_ms":120000,"idle_ms":5000,"bytes_to_host":512,"bytes_to_client":1048576,"#
                 + r#""phase":"relaying"}],"more":3}"#
         );

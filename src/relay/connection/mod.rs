@@ -359,10 +359,8 @@ impl<T: Transport> Connection<T> {
         let connect_ms = self.session.connecting_ms(context.now_ms);
         let Some(picked) = &self.picked else { return };
         let header = self.header_for(picked);
+        self.session.keep_for_replay(picked.replay);
         self.session.handle_connected(&header, context.now_ms);
-        if picked.replay > 0 {
-            self.session.keep_for_replay(picked.replay);
-        }
         picked.host.counters.add_connect(context.shard, connect_ms);
         let change = self
             .group

@@ -198,6 +198,6 @@ fn nothing_is_said_again_for_a_client_that_is_gone() {
     session.handle_ready(Client, READABLE, 0);
     pass(&mut session, ToHost, b"abc", 3, 10);
     session.handle_broken(Client, Break::Reset, 20);
-    host_goes(&mut session, true);
+    session.handle_ready(Host, BROKEN, 20);
     assert_eq!(session.next(), Action::Close(EndReason::ClientReset));
 }
