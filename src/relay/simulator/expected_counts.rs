@@ -77,7 +77,9 @@ impl ExpectedCounts {
             }
             // From another address the same host may have refused.
             let goes_on = matches!(end, AttemptEnd::NoPort)
-                && outcomes[index + 1..].iter().any(|it| it.picked.id == picked.id);
+                && outcomes[index + 1..]
+                    .iter()
+                    .any(|it| it.picked.id == picked.id);
             let same = |host: &&Before| is_place_of((host.0, host.1), picked);
             if let Some((.., had_failed)) = hosts.iter().find(same).filter(|_| !goes_on) {
                 self.check_health(picked, end, *had_failed, group, now_ms);
