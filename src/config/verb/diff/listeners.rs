@@ -34,8 +34,8 @@ pub(super) fn release_listeners(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// Moves an unwanted listener of the service to a free wanted address, or removes it if none is
-/// wanted. `false` if neither is possible.
+/// Moves an unwanted listener of the service to a free wanted address, or removes one if none is
+/// wanted, or if it is in the way of a wanted range. `false` if nothing of that is possible.
 fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return false;
