@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::listeners::places_of_resolved;
+use super::listen_places::places_of_resolved;
 use super::resolver::Resolution;
 use crate::balance::HostId;
 use crate::config::{self, Config, Endpoint};
