@@ -9,9 +9,9 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 
-use crate::support::client::{End, connect_from, read_all, who};
+use crate::support::client::{End, connect_from, patient, read_all, who};
 use crate::support::config::{web, web_service};
-use crate::support::host::Host;
+use crate::support::host::{Host, tcp_socket};
 use crate::support::rerun::{only, own_program, passes};
 use crate::support::txlb::Txlb;
 
@@ -119,6 +119,15 @@ fn those_who_wait_for_a_port_hold_up_nobody_else_and_are_served_in_the_end() {
     }
 }
 
+/// A client with a port of its own, none of those that connect(2) chooses from: it skips a port that
+/// a socket was bound to, whatever the address.
+fn connect_from_port(from: SocketAddr, to: SocketAddr) -> TcpStream {
+    let descriptor = tcp_socket();
+    rustix::net::bind(&descriptor, &from).unwrap();
+    rustix::net::connect(&descriptor, &to).unwrap();
+    patient(TcpStream::from(descriptor))
+}
+
 #[test]
 #[ignore = "needs root"]
 fn each_source_address_has_ports_of_its_own_and_one_without_is_passed_over() {
@@ -133,7 +142,7 @@ fn each_source_address_has_ports_of_its_own_and_one_without_is_passed_over() {
     let config = web("", "roundr", &[loopback(7000)]).replace("127.0.0.1:0", "127.0.0.1:9000");
     let attributes = format!("source=\"{source}\" enable=\"true\"");
     let mut txlb = Txlb::start(&config.replace("enable=\"true\"", &attributes));
-    let client = |number| connect_from(IpAddr::from([127, 0, 1, number]), served);
+    let client = |number| connect_from_port(([127, 0, 1, number], 9000).into(), served);
     // One address would have ports for 8 of them.
     let clients: Vec<_> = (1..=24).map(client).collect();
     let held: Vec<_> = (0..24).map(|_| host.accept().unwrap()).collect();
@@ -177,7 +186,8 @@ fn a_hundred_thousand_sessions_to_one_host_come_from_four_addresses() {
     let mut txlb = Txlb::start(&config.replace("127.0.0.1:0", "127.0.0.1:9000"));
     let client = |number: usize| {
         let last = u8::try_from(number % 8).unwrap();
-        connect_from(IpAddr::from([127, 0, 1, last]), loopback(9000))
+        let port = 10_000 + u16::try_from(number / 8).unwrap();
+        connect_from_port(([127, 0, 1, last], port).into(), loopback(9000))
     };
     let clients: Vec<_> = (0..MANY).map(client).collect();
     let served = accepting.join().unwrap();
