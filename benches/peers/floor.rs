@@ -11,7 +11,7 @@ use std::thread;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use txlb::os::listen::{BindAddress, bind_all};
+use txlb::os::listen::{BindAddress, ListenOptions, bind_all};
 
 use super::Outcome;
 
@@ -31,7 +31,12 @@ pub(crate) fn run(arguments: &[String]) -> Outcome<()> {
         .iter()
         .map(|host| host.parse())
         .collect::<Result<_, _>>()?;
-    let sockets = bind_all(BindAddress::At(listen.parse()?), workers.parse()?, false)?;
+    let sockets = bind_all(
+        BindAddress::At(listen.parse()?),
+        &ListenOptions::default(),
+        workers.parse()?,
+        false,
+    )?;
     let threads: Vec<_> = sockets
         .into_iter()
         .map(|socket| {

@@ -32,20 +32,24 @@ _txlb_keys() {
         drainHost) echo 'service= group= name= wait= force=' ;;
         hostAdminDown) echo 'service= group= name= force=' ;;
         hostAdminUp) echo 'service= group= name=' ;;
-        newGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before=' ;;
+        newGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= sendProxy= replay= source= mptcp= before=' ;;
         delGroup) echo 'service= group= force=' ;;
         enableGroup) echo 'service= group= force=' ;;
-        setGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before=' ;;
+        setGroup) echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= sendProxy= replay= source= mptcp= before=' ;;
         changeScheduler) echo 'service= group= scheduler= stickyPrefix= before=' ;;
         addCheck) echo 'service= group= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log= before=' ;;
         setCheck) echo 'service= group= check= type= interval= downInterval= timeout= rise= fall= port= ip= send= expect= path= status= hostname= log=' ;;
         delCheck) echo 'service= group= check=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
-        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= before=' ;;
-        addListen) echo 'service= ip= before=' ;;
+        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= firstBytesTimeout= before=' ;;
+        addListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface= before=' ;;
+        setListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface=' ;;
         delListen) echo 'service= ip=' ;;
         switchPort) echo 'service= from= to=' ;;
+        addRoute) echo 'service= sni= alpn= group= before=' ;;
+        setRoute) echo 'service= route= sni= alpn= group=' ;;
+        delRoute) echo 'service= route=' ;;
         addUser) echo 'name= password= access= key=... before=' ;;
         setUser) echo 'name= password= access= key=... before=' ;;
         delUser) echo 'name=' ;;
@@ -60,7 +64,7 @@ _txlb_keys() {
         ready) echo 'service=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
     esac
 }
 
@@ -68,12 +72,15 @@ _txlb_keys() {
 _txlb_values() {
     case $1 in
         setOption.name) echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections' ;;
+        newGroup.source | setGroup.source) echo 'client' ;;
         config.view) echo 'effect running stored' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.whenFailed | setGroup.whenFailed) echo 'keep end' ;;
+        addListen.proxy | setListen.proxy) echo 'off require' ;;
+        newGroup.sendProxy | setGroup.sendProxy) echo 'off v1 v2' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
         addCheck.type | setCheck.type) echo 'tcp send http agent' ;;
-        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | delGroup.force | enableGroup.force | setGroup.failOpen | addCheck.log | setCheck.log | endSessions.force | saveConfig.force | reload.force) echo 'true false' ;;
+        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | newGroup.mptcp | delGroup.force | enableGroup.force | setGroup.failOpen | setGroup.mptcp | addCheck.log | setCheck.log | addListen.mptcp | setListen.mptcp | endSessions.force | saveConfig.force | reload.force) echo 'true false' ;;
         newGroup.initial | setGroup.initial) echo 'up down' ;;
         addHost.state) echo 'up drain down' ;;
     esac
@@ -116,7 +123,7 @@ _txlb_ctl() {
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
     elif [[ $cur == *=* ]]; then
         key=${cur%%=*}
         _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"

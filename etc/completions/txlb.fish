@@ -23,13 +23,13 @@ function __txlb_keys
         case hostAdminUp
             echo 'service= group= name='
         case newGroup
-            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before='
+            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= sendProxy= replay= source= mptcp= before='
         case delGroup
             echo 'service= group= force='
         case enableGroup
             echo 'service= group= force='
         case setGroup
-            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= before='
+            echo 'service= group= scheduler= stickyPrefix= failAfter= slowStart= initial= failOpen= whenFailed= sendProxy= replay= source= mptcp= before='
         case changeScheduler
             echo 'service= group= scheduler= stickyPrefix= before='
         case addCheck
@@ -43,13 +43,21 @@ function __txlb_keys
         case delService
             echo 'service='
         case setService
-            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= before='
+            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= firstBytesTimeout= before='
         case addListen
-            echo 'service= ip= before='
+            echo 'service= ip= proxy= proxyFrom= mptcp= interface= before='
+        case setListen
+            echo 'service= ip= proxy= proxyFrom= mptcp= interface='
         case delListen
             echo 'service= ip='
         case switchPort
             echo 'service= from= to='
+        case addRoute
+            echo 'service= sni= alpn= group= before='
+        case setRoute
+            echo 'service= route= sni= alpn= group='
+        case delRoute
+            echo 'service= route='
         case addUser
             echo 'name= password= access= key=... before='
         case setUser
@@ -79,7 +87,7 @@ function __txlb_keys
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen delListen switchPort addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
     end
 end
 
@@ -88,17 +96,23 @@ function __txlb_values
     switch $argv[1]
         case setOption.name
             echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections'
+        case newGroup.source setGroup.source
+            echo 'client'
         case config.view
             echo 'effect running stored'
         case addUser.access setUser.access
             echo 'full readonly'
         case newGroup.whenFailed setGroup.whenFailed
             echo 'keep end'
+        case addListen.proxy setListen.proxy
+            echo 'off require'
+        case newGroup.sendProxy setGroup.sendProxy
+            echo 'off v1 v2'
         case newGroup.scheduler setGroup.scheduler changeScheduler.scheduler
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
         case addCheck.type setCheck.type
             echo 'tcp send http agent'
-        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen delGroup.force enableGroup.force setGroup.failOpen addCheck.log setCheck.log endSessions.force saveConfig.force reload.force
+        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen newGroup.mptcp delGroup.force enableGroup.force setGroup.failOpen setGroup.mptcp addCheck.log setCheck.log addListen.mptcp setListen.mptcp endSessions.force saveConfig.force reload.force
             echo 'true false'
         case newGroup.initial setGroup.initial
             echo 'up down'
@@ -202,8 +216,12 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a newService -
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delService -d 'remove a service with all its groups; its sessions live on'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setService -d 'change a service\'s timeouts or place'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addListen -d 'add a listener to a service'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setListen -d 'change a listener; where its socket need not change, it stays open'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delListen -d 'remove a listener from a service'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a switchPort -d 'move a listener to another port or address'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addRoute -d 'send TLS clients that ask for a name or a protocol to a group'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setRoute -d 'change a route of a service'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delRoute -d 'remove a route from a service; the numbers of those after it go down by one'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addUser -d 'add a user'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setUser -d 'change a user\'s password, access, keys or place'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delUser -d 'remove a user'

@@ -272,7 +272,8 @@ mod tests {
         let printed = print(&read(text.as_bytes()).unwrap().config);
         for part in [
             "\n  <service name=\"&lt;&amp;&quot;'&gt;\u{a0}ü\" connectTimeout=\"5\" idleTimeout=\"1.5\"",
-            "\n    <listen ip=\"*:8080\" proxy=\"off\"/>\n    <group name=\"g\" scheduler=\"leastc,sticky\"",
+            "\n    <listen ip=\"*:8080\" proxy=\"off\"",
+            "\n    <group name=\"g\" scheduler=\"leastc,sticky\"",
             " stickyPrefix=\"64\"",
             " enable=\"true\">\n      <host name=\"one\" ip=\"lorien:80\" weight=\"1\" state=\"up\"",
             "\n    </group>\n  </service>\n  <admin>\n    <ssh listen=\"None\" enable=\"false\"",

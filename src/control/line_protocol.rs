@@ -363,7 +363,7 @@ mod tests {
                 "scheduler" => " scheduler=p2c".to_owned(),
                 "access" => " access=full".to_owned(),
                 "type" => " type=tcp".to_owned(),
-                "check" => " check=1".to_owned(),
+                "check" | "route" => format!(" {}=1", key.name),
                 "name" if command.name == "setOption" => " name=logging.file".to_owned(),
                 name => format!(" {name}=x"),
             });

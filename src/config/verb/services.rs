@@ -108,7 +108,7 @@ pub(super) static SET_LISTEN: CommandSchema = replaces(
         let address = required("ip", ValueKind::ListenAddress);
         [vec![service_key(), address], LISTENER.keys_to_set()].concat()
     },
-    "change what is expected of a listener's clients; it stays open",
+    "change a listener; where its socket need not change, it stays open",
     |values, config| {
         let service = service_mut(config, &values.name("service"))?;
         let address = values.get("ip", Value::address)?;

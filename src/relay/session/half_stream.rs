@@ -429,6 +429,7 @@ impl HalfStream {
     /// Bytes were read that must not be written yet.
     pub(crate) fn hold(&mut self, bytes: &[u8]) {
         self.buffered.extend_from_slice(bytes);
+        self.keep(self.keeps);
     }
 
     /// The source has ended behind what is held.

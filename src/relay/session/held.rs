@@ -57,19 +57,22 @@ impl Session {
         }
     }
 
-    /// What the client says is kept up to `limit` bytes until the host says its first: should the
-    /// host end before, another one gets it all.
+    /// What the client says is kept up to `limit` bytes, which may be 0, until the host says its
+    /// first: should the host end before, another one gets it all. To be called before
+    /// `handle_connected`.
     pub(crate) fn keep_for_replay(&mut self, limit: u32) {
         self.to_host.keep(limit);
     }
 
     /// Whether the host has ended or reset before its first byte, and another one is to be asked.
-    /// A host that ends in order once the client has ended may have done all it was to do.
+    /// A host that ends in order once the client has ended may have done all it was to do: the client
+    /// is told of that end.
     // Tests: what_a_host_has_not_answered_goes_to_the_next,
     // a_host_that_only_listens_is_not_asked_twice.
     pub(super) fn may_replay(&self) -> bool {
         self.to_host.keeps_all()
             && self.to_client.has_ended()
+            && !self.to_client.is_closed()
             && !self.is_broken(Side::Client)
             && (self.is_broken(Side::Host) || !self.to_host.has_ended())
     }

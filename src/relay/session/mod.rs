@@ -346,7 +346,9 @@ impl Session {
         self.state = State::Relaying;
         self.connected_ms = Some(now_ms);
         self.active_ms = now_ms;
-        self.attempts.forget_hosts();
+        if !self.to_host.keeps_all() {
+            self.attempts.forget_hosts();
+        }
         // A new socket has room. Events about the client's room are lost: handle_picked has
         // replaced that half-stream.
         self.to_host.handle_writable();
@@ -422,6 +424,7 @@ impl Session {
         // The host has answered: no other one will be asked.
         if direction == Direction::ToClient && self.to_host.keeps_all() {
             self.to_host.forget_kept();
+            self.attempts.forget_hosts();
         }
     }
 

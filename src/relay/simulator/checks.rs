@@ -190,9 +190,13 @@ impl Connection<SimulatedTransport> {
 
     /// Checks that it buffers no more than it may.
     pub(super) fn check_memory(&self, buffer: usize) {
-        let replay = self.picked.as_ref().map_or(0, |picked| picked.replay);
-        let SimulatedTransport { wants, lead, .. } = &self.transport;
-        let first = lead.len() + buffer.max(wants.limit).max(replay as usize);
+        let SimulatedTransport {
+            wants,
+            lead,
+            most_kept,
+            ..
+        } = &self.transport;
+        let first = lead.len() + buffer.max(wants.limit).max(*most_kept as usize);
         for (direction, most) in [(Direction::ToHost, first), (Direction::ToClient, buffer)] {
             let buffered = self.session.half_stream(direction).buffered().len();
             assert!(buffered <= most, "keeps more than it ever reads");
@@ -239,13 +243,8 @@ impl Connection<SimulatedTransport> {
                 late(started_ms + paused_ms, self.transport.wants.timeout_ms)
             }
             None => {
-                let wants = self.transport.wants;
-                let awaited_ms = if wants.anything() {
-                    wants.timeout_ms
-                } else {
-                    0
-                };
-                late(started_ms + paused_ms + awaited_ms, 3 * timeouts.connect)
+                let since_ms = self.transport.waits_since_ms.max(started_ms);
+                late(since_ms + paused_ms, 3 * timeouts.connect)
             }
         };
         let overdue = overdue || late(started_ms + paused_ms, timeouts.max_duration);

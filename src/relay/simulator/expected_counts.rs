@@ -60,8 +60,9 @@ impl ExpectedCounts {
         group: &Group,
     ) {
         let now_ms = sockets.loop_ms;
-        for Outcome { picked, from, end } in sockets.outcomes.drain(..) {
-            self.count(&picked, &end);
+        let outcomes = std::mem::take(&mut sockets.outcomes);
+        for (index, Outcome { picked, from, end }) in outcomes.iter().enumerate() {
+            self.count(picked, end);
             // A client's own port needs no search.
             let searches = from.is_none_or(|from| from.address.port() == 0);
             if searches && matches!(end, AttemptEnd::NoPort) {
@@ -74,9 +75,14 @@ impl ExpectedCounts {
                 tries.push(now_ms);
                 assert!(tries.len() <= MOST_TRIES, "searches for ports all the time");
             }
-            let same = |host: &&Before| is_place_of((host.0, host.1), &picked);
-            if let Some((.., had_failed)) = hosts.iter().find(same) {
-                self.check_health(&picked, &end, *had_failed, group, now_ms);
+            // From another address the same host may have refused.
+            let goes_on = matches!(end, AttemptEnd::NoPort)
+                && outcomes[index + 1..]
+                    .iter()
+                    .any(|it| it.picked.id == picked.id);
+            let same = |host: &&Before| is_place_of((host.0, host.1), picked);
+            if let Some((.., had_failed)) = hosts.iter().find(same).filter(|_| !goes_on) {
+                self.check_health(picked, end, *had_failed, group, now_ms);
             }
         }
         assert!(

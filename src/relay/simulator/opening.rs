@@ -21,10 +21,6 @@ pub(super) struct Wants {
 }
 
 impl Wants {
-    pub(super) fn anything(self) -> bool {
-        self.header || self.hello
-    }
-
     /// Mostly nothing.
     pub(super) fn any(random: &mut Random, limit: usize) -> Wants {
         Wants {
@@ -41,7 +37,16 @@ pub(super) fn any_opening(wants: Wants, random: &mut Random) -> Vec<u8> {
     let mut bytes = Vec::new();
     if wants.header || random.below(32) == 0 {
         bytes = any_header(random);
-        spoil(&mut bytes, random);
+        let mut spoilt = bytes.clone();
+        spoil(&mut spoilt, random);
+        // Hosts are only where clients ask for.
+        let is_elsewhere = matches!(
+            proxy_protocol::parse(&spoilt),
+            Ok(Some((ProxyHeader::Proxied { asked, .. }, _))) if asked != ASKED
+        );
+        if !is_elsewhere {
+            bytes = spoilt;
+        }
     }
     if wants.hello && random.below(4) > 0 {
         let mut hello = any_hello(random);

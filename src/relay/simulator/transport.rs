@@ -88,6 +88,8 @@ pub(super) struct SimulatedTransport {
     pub(super) connected_to: Option<Picked>,
     /// How often it was given another host, and the bytes that the former ones were sent in this run.
     pub(super) replays: usize,
+    /// The most that may be kept for another host.
+    pub(super) most_kept: u32,
     pub(super) replayed: u64,
     /// Bytes written to the host, and to the client, in this run.
     pub(super) bytes: [u64; 2],
@@ -105,6 +107,8 @@ pub(super) struct SimulatedTransport {
     pub(super) timed_out: bool,
     pub(super) timeouts: TimeoutsMs,
     pub(super) started_ms: u64,
+    /// When it began to wait for a host, if it had to say something before.
+    pub(super) waits_since_ms: u64,
     pub(super) now_ms: u64,
     /// The time that its worker takes it to be: that of the start of the iteration.
     pub(super) loop_ms: u64,
@@ -192,6 +196,7 @@ impl SimulatedTransport {
             lead: Vec::new(),
             connected_to: None,
             replays: 0,
+            most_kept: 0,
             replayed: 0,
             bytes: [0; 2],
             address,
@@ -202,6 +207,7 @@ impl SimulatedTransport {
             timed_out: false,
             timeouts,
             started_ms: now_ms,
+            waits_since_ms: 0,
             now_ms,
             loop_ms: now_ms,
             active_ms: now_ms,
@@ -404,6 +410,7 @@ impl Transport for SimulatedTransport {
         assert!(self.has_read_enough(), "picks a host too early");
         let (skip, client) = self.header();
         self.skip = skip;
+        self.most_kept = self.most_kept.max(to.replay);
         self.address = client.map_or(self.address, |client| client.ip());
         let farm = &network.farm.borrow();
         self.check_source(farm, to, from);
@@ -476,7 +483,7 @@ impl Transport for SimulatedTransport {
         self.call(format_args!("drops its host"));
         let host = self.host.take();
         let Some(attempt) = &self.attempt else {
-            if let Some(host) = host {
+            if let (Some(host), Some(_)) = (host, &self.connected_to) {
                 self.replay(&host);
             }
             return;

@@ -228,7 +228,11 @@ impl World {
         self.begin_run(connection, context);
         let read_before = connection.transport.bytes_read();
         connection.transport.note_break(self.now_ms);
+        let awaited = connection.session.awaits_first_bytes();
         let result = connection.run(context);
+        if awaited {
+            connection.transport.waits_since_ms = context.now_ms;
+        }
         connection.transport.note_break(self.now_ms);
         connection.check_memory(context.buffer.len());
         let most = (MAX_READS_PER_RUN - 1) * context.buffer.len() + PIPE.max(context.buffer.len());

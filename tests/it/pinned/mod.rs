@@ -62,7 +62,7 @@ const LINES: &[&str] = &[
     "addHost service=web group=spare name=d ip=192.0.2.2:80",
     "addHost service=web group=spare name=e ip=192.0.2.3:80 weight=5 state=drain before=d",
     "addHost service=web group=spare name=d ip=192.0.2.2:80",
-    "addHost service=web group=spare name=f ip=nonsense",
+    "addHost service=web group=spare name=f ip=nonsense:",
     "addHost service=web group=spare",
     "delHost service=web group=spare name=e",
     "delHost service=web group=spare name=e",

@@ -144,8 +144,9 @@ fn must_stay<'a>(text: &'a str, have: &Config, wanted: &Config) -> Vec<&'a str> 
                 gone.extend((!wanted.contains(&path)).then(|| node.range()));
             }
         }
-        // A listener has no name: what is in it may go.
-        gone.extend(list::children(node, &["listen"]).iter().map(Node::range));
+        // Listeners and routes have no names: what is in them may go.
+        let nameless = list::children(node, &["listen", "route"]);
+        gone.extend(nameless.iter().map(Node::range));
     }
     let sections = list::children(
         document.root_element(),

@@ -509,6 +509,10 @@ fn service(service: &mut Service, free_port: usize, random: &mut Random, moves: 
 
 fn routes(routes: &mut Vec<Route>, groups: &[Group], random: &mut Random, moves: bool) {
     let new = arbitrary::route(random, groups);
+    // A second one of the same would be the first, moved.
+    if !moves && routes.contains(&new) {
+        return;
+    }
     let at = random.below(routes.len() + 1);
     match (random.below(4), routes.get_mut(at)) {
         (0, Some(_)) => drop(routes.remove(at)),

@@ -292,7 +292,7 @@ fn a_listener_changes_without_moving_and_routes_come_and_go() {
     };
     let add = |config: &mut Config| config.services[0].routes.push(route("a.test", "green"));
     example(FILE, add, &routed);
-    let other = routed.replace("\"a.test\"", "\"a.test\" alpn=\"h2\"");
+    let other = routed.replace("group=\"green\"", "group=\"green\" alpn=\"h2\"");
     let change = |config: &mut Config| config.services[0].routes[0].alpn = vec!["h2".to_owned()];
     example(&routed, change, &other);
     let more = routed.replace(new, &format!("{}{new}", new.replace("a.test", "b.test")));

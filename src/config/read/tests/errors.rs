@@ -106,6 +106,27 @@ fn wrong_hosts() {
 }
 
 #[test]
+fn wrong_ranges_of_ports() {
+    check(
+        in_service,
+        &[
+            (
+                "<listen ip='80-89'/>\n<listen ip='85'/><group name='g' enable='1'/>",
+                "3:9: *:85 is listened on already, at 2:9",
+            ),
+            (
+                "<listen ip='1-4097'/><group name='g' enable='1'/>",
+                "2:9: more than 4096 listeners in all services, counting each port of a range",
+            ),
+            (
+                "<listen ip='9-8'/><group name='g' enable='1'/>",
+                "2:9: ip is \"9-8\": the lower port of a range comes first: write 8-9",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn wrong_services() {
     let listen_twice = "<listen ip='80'/><group name='g' enable='1'/></service>\
         <service name='t'>\n<listen ip='*:80'/><group name='g' enable='1'/>";
@@ -135,18 +156,6 @@ fn wrong_services() {
                 "2:9: ip is \"*:http\": the port must be a number from 0 to 65535",
             ),
             (listen_twice, "3:9: *:80 is listened on already, at 2:9"),
-            (
-                "<listen ip='80-89'/>\n<listen ip='85'/><group name='g' enable='1'/>",
-                "3:9: *:85 is listened on already, at 2:9",
-            ),
-            (
-                "<listen ip='1-4097'/><group name='g' enable='1'/>",
-                "2:9: more than 4096 listeners in all services, counting each port of a range",
-            ),
-            (
-                "<listen ip='9-8'/><group name='g' enable='1'/>",
-                "2:9: ip is \"9-8\": the lower port of a range comes first: write 8-9",
-            ),
             (
                 name_twice,
                 "3:10: a second service named \"s\": names must differ",

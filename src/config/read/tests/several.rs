@@ -15,7 +15,7 @@ fn all_errors_are_told_in_the_files_order() {
 <service name='s' idleTimeout='x'>
  <listen ip='80'/><listen ip='*:80'/>
  <group name='g' scheduler='leastcon'>
-  <host ip='a:1' weight='-1' state='of'/><host name='h' ip='a'/><host name='h' ip='b:1'/>
+  <host ip='a:1' weight='-1' state='of'/><host name='h' ip=':'/><host name='h' ip='b:1'/>
  </group>
 </service>
 <service name='t'><listen ip='81'/><groop name='g'/></service>
@@ -69,7 +69,7 @@ fn one_mistake_is_one_error() {
 
 #[test]
 fn more_than_twenty_errors_are_cut_short() {
-    let hosts = |count| "<host ip='a'/>".repeat(count);
+    let hosts = |count| "<host ip='a:0'/>".repeat(count);
     let file = |count| {
         let group = format!("<group name='g' enable='1'>{}</group>", hosts(count));
         format!("<config><service name='s'><listen ip='1'/>{group}</service></config>")

@@ -370,6 +370,22 @@ fn refuses(line: &str, message: &str) {
 }
 
 #[test]
+fn listeners_share_no_port_and_are_not_too_many() {
+    for (line, message) in [
+        (
+            "addListen service=web ip=*:79-90",
+            "*:79-90 is listened on already, by service \"web\"",
+        ),
+        (
+            "addListen service=web ip=1000-5096",
+            "more than 4096 listeners in all services, counting each port of a range",
+        ),
+    ] {
+        refuses(line, message);
+    }
+}
+
+#[test]
 fn what_does_not_exist_is_named_with_what_may_be_meant() {
     for (line, message) in [
         (
@@ -416,14 +432,6 @@ fn what_does_not_exist_is_named_with_what_may_be_meant() {
         (
             "delListen service=web ip=*:82",
             "service \"web\" does not listen at *:82: it listens at *:80, *:81",
-        ),
-        (
-            "addListen service=web ip=*:79-90",
-            "*:79-90 is listened on already, by service \"web\"",
-        ),
-        (
-            "addListen service=web ip=1000-5096",
-            "more than 4096 listeners in all services, counting each port of a range",
         ),
         (
             "addListen service=web ip=82 before=127.0.0.1:80",

@@ -34,29 +34,31 @@ pub(super) fn release_listeners(draft: &mut Draft, to: &Config) {
     }
 }
 
-/// Moves an unwanted listener of the service to a free wanted address, or removes it if none is
-/// wanted. `false` if neither is possible.
+/// Moves an unwanted listener of the service to a free wanted address, or removes one if none is
+/// wanted, or if it is in the way of a wanted range. `false` if nothing of that is possible.
 fn release_listener(draft: &mut Draft, target: &Service) -> bool {
     let Some(service) = find_by_name(&draft.now.services, &target.name) else {
         return false;
     };
-    let leaving = addresses(service)
-        .find(|it| !target.listens_at(it))
-        .cloned();
-    let Some(address) = leaving else {
-        return false;
+    let missing = |of: &Service, from: &Service| -> Vec<ListenAddress> {
+        let missing = addresses(of).filter(|it| !from.listens_at(it));
+        missing.cloned().collect()
     };
-    let wanted = addresses(target).filter(|it| !service.listens_at(it));
-    let wanted: Vec<_> = wanted.cloned().collect();
-    let own = (target.name.as_str(), &address);
+    let (leaving, wanted) = (missing(service, target), missing(target, service));
+    let mut pairs = leaving
+        .iter()
+        .flat_map(|from| wanted.iter().map(move |to| (from, to)));
+    let moves = pairs.find(|(from, to)| is_free(&draft.now, to, (&target.name, from)));
     // Several listeners may be in the way of a range of the same service.
-    let is_in_the_way = wanted.iter().any(|it| it.overlaps(&address)) && service.listens.len() > 1;
-    match wanted.iter().find(|it| is_free(&draft.now, it, own)) {
-        Some(free) => switch_listener(draft, &target.name, &address, free),
-        None if wanted.is_empty() || is_in_the_way => {
-            del_listener(draft, &target.name, &address);
-        }
-        None => return false,
+    let is_only_one = service.listens.len() == 1;
+    let mut in_the_way = leaving
+        .iter()
+        .filter(|it| !is_only_one && wanted.iter().any(|wanted| wanted.overlaps(it)));
+    let unneeded = leaving.first().filter(|_| wanted.is_empty());
+    match (moves, unneeded.or_else(|| in_the_way.next())) {
+        (Some((from, to)), _) => switch_listener(draft, &target.name, from, to),
+        (None, Some(gone)) => del_listener(draft, &target.name, gone),
+        (None, None) => return false,
     }
     true
 }

@@ -242,7 +242,12 @@ impl<T: Transport> Connection<T> {
         let transport = &mut self.transport;
         match retry_interrupted(|| transport.write(direction.sink(), bytes)) {
             Ok(sent) => self.session.handle_sent(direction, bytes, sent),
-            Err(error) => self.handle_write_error(direction, &error, now_ms),
+            Err(error) => {
+                // Another host may get them.
+                // Test: every_run_keeps_its_promises.
+                self.session.handle_sent(direction, bytes, 0);
+                self.handle_write_error(direction, &error, now_ms);
+            }
         }
     }
 
@@ -359,10 +364,8 @@ impl<T: Transport> Connection<T> {
         let connect_ms = self.session.connecting_ms(context.now_ms);
         let Some(picked) = &self.picked else { return };
         let header = self.header_for(picked);
+        self.session.keep_for_replay(picked.replay);
         self.session.handle_connected(&header, context.now_ms);
-        if picked.replay > 0 {
-            self.session.keep_for_replay(picked.replay);
-        }
         picked.host.counters.add_connect(context.shard, connect_ms);
         let change = self
             .group
