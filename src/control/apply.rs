@@ -11,12 +11,11 @@ use std::time::Duration;
 use super::data_plane::DataPlane;
 use super::error::Error;
 use super::fd_budget;
-use super::listeners::{
-    BoundAddresses, BoundListener, ResolveScope, WantedListeners, per_worker, wanted,
-};
+use super::listeners::{BoundAddresses, BoundListener, per_worker};
 use super::recovery::Watched;
 use super::routing_loops::LocalService;
 use super::running::Renames;
+use super::wanted::{ResolveScope, WantedListeners, wanted};
 use crate::balance::HostPool;
 use crate::config::{self, Config};
 use crate::os::outgoing;

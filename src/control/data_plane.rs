@@ -13,12 +13,13 @@ use super::apply::{ConfigChange, NewListeners};
 use super::error::Error;
 use super::fd_budget;
 use super::inheritance::Inheritance;
-use super::listeners::{self, BoundListener, Listeners, WantedListeners};
+use super::listeners::{BoundListener, Listeners};
 use super::recovery::Recovery;
 use super::resolutions::Resolutions;
 use super::resolver::{Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
+use super::wanted::{self, WantedListeners};
 use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::{GroupKey, HostKey};
 use crate::config::{Config, CustomNames, Endpoint};
@@ -315,7 +316,7 @@ impl Bound {
         // Read now: the sandbox may hide it later.
         let _ = addresses::local_port_range();
         let listeners = Listeners::with(Inheritance::new(inherited));
-        let mut wanted = listeners::wanted_before_start(&config)?;
+        let mut wanted = wanted::wanted_before_start(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);
         fd_budget::sessions(&config, options.workers, wanted.len())
             .map_err(|(limit, needed)| Error::Descriptors { limit, needed })?;

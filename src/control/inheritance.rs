@@ -3,7 +3,7 @@
 use std::io;
 use std::net::TcpListener;
 
-use super::listeners::{WantedListener, WantedListeners};
+use super::wanted::{WantedListener, WantedListeners};
 use crate::config::Config;
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::BindAddress;

@@ -24,6 +24,7 @@ mod save;
 mod signals;
 mod status;
 mod threads;
+mod wanted;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
 #[cfg(feature = "web")]
@@ -40,7 +41,6 @@ pub use error::Error;
 pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};
 pub use line_protocol::{LineProtocol, LineReply, ParsedLine};
-pub use listeners::{listen_options, places_of_resolved, resolve_places};
 pub use resolver::resolve_all as resolve_names;
 pub use routing_loops::routing_loop_warnings;
 pub use save::{SaveError, Saved};
@@ -49,6 +49,7 @@ pub use status::{
     GroupStatus, HostStatus, Outcome, Readiness, ServiceStatus, Sessions, Status, StoredStatus,
 };
 pub use threads::{LifecycleEvent, Liveness, processors};
+pub use wanted::{listen_options, places_of_resolved, resolve_places};
 
 use std::fmt;
 use std::sync::Arc;

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::listeners::places_of_resolved;
 use super::resolver::Resolution;
+use super::wanted::places_of_resolved;
 use crate::balance::HostId;
 use crate::config::{self, Config, Endpoint};
 use crate::os::addresses::LocalAddresses;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::listeners::WantedListeners;
 use super::recovery::WatchedGroup;
+use super::wanted::WantedListeners;
 use crate::config::verb::{GroupKey, Verb};
 use crate::config::{self, Config, Control, RouteTable};
 use crate::relay::{Group, ListenerPlan, Plan, Routes, Service, ServiceStats};

@@ -63,7 +63,7 @@ fn server(folder: &Folder, group: &str, name: &str, address: SocketAddr) -> Peer
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj"])
         .args([&subject, "-addext", &names, "-keyout", key, "-out", cert])
         .output();
-    succeeded(made.unwrap());
+    succeeded(&made.unwrap());
     let server = format!(
         "server {{ listen {address} ssl http2; ssl_certificate {cert}; ssl_certificate_key {key}; \
          default_type text/plain; return 200 \"group {group}\\n\"; }}"
@@ -71,7 +71,7 @@ fn server(folder: &Folder, group: &str, name: &str, address: SocketAddr) -> Peer
     Peer::nginx(folder, group, &server, address)
 }
 
-fn succeeded(output: Output) -> String {
+fn succeeded(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -97,7 +97,7 @@ fn curl_gets_the_certificate_of_the_name_that_it_asks_for() {
             .arg(format!("https://{name}/"))
             .output();
         assert_eq!(
-            succeeded(asked.unwrap()),
+            succeeded(&asked.unwrap()),
             format!("group {group}\n"),
             "{name}"
         );
@@ -106,12 +106,12 @@ fn curl_gets_the_certificate_of_the_name_that_it_asks_for() {
     let asked = Command::new("curl")
         .args(["-sSk", &format!("https://{}/", farm.address())])
         .output();
-    assert_eq!(succeeded(asked.unwrap()), "group main\n");
+    assert_eq!(succeeded(&asked.unwrap()), "group main\n");
     // Without TLS: nginx says so in plain text.
     let asked = Command::new("curl")
         .args(["-sS", &format!("http://{}/", farm.address())])
         .output();
-    let said = succeeded(asked.unwrap());
+    let said = succeeded(&asked.unwrap());
     assert!(
         said.contains("plain HTTP request was sent to HTTPS port"),
         "{said}"
@@ -130,7 +130,7 @@ fn subject_by_openssl(address: SocketAddr, options: &[&str]) -> String {
     let mut client = client.unwrap();
     // It ends when its input does.
     client.stdin.take().unwrap().write_all(b"").unwrap();
-    let said = succeeded(client.wait_with_output().unwrap());
+    let said = succeeded(&client.wait_with_output().unwrap());
     let subject = said
         .lines()
         .find_map(|line| line.strip_prefix("subject=CN"));
@@ -210,7 +210,7 @@ fn chromium_is_routed_by_name() {
             .arg(format!("--user-data-dir={}", text(&profile)))
             .args(["--dump-dom", &format!("https://{name}:{port}/")])
             .output();
-        let page = succeeded(page.unwrap());
+        let page = succeeded(&page.unwrap());
         assert!(page.contains(&format!("group {group}\n")), "{name}: {page}");
     }
 }
@@ -227,7 +227,7 @@ fn java_is_routed_by_name() {
             .args([client, &ip, &port, name])
             .output();
         assert_eq!(
-            succeeded(asked.unwrap()).trim(),
+            succeeded(&asked.unwrap()).trim(),
             format!("CN={group}"),
             "{name}"
         );
