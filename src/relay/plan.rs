@@ -63,6 +63,7 @@ pub(crate) struct ListenerPlan {
 
 impl ListenerPlan {
     /// A listener of `service` at which no header is expected.
+    #[cfg(any(test, feature = "internals"))]
     pub(crate) fn new(service: Arc<Service>) -> ListenerPlan {
         ListenerPlan {
             service,
