@@ -169,7 +169,8 @@ fn checks_say_that_they_are_txlbs_own() {
     assert_eq!(&heard, b"PROXY UNKNOWN\r\nping");
     probe.write_all(b"pong").unwrap();
     until("it has passed", || {
-        controlled.tell(&["status"]).contains("up/healthy")
+        let status = controlled.tell(&["--json", "status"]);
+        status.contains("\"health\":\"healthy\"")
     });
 }
 

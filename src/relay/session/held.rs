@@ -64,6 +64,16 @@ impl Session {
         self.to_host.keep(limit);
     }
 
+    /// The source of this direction has said something.
+    pub(super) fn note_spoken(&mut self, direction: Direction) {
+        self.spoke[direction.index()] = true;
+        // The host has answered: no other one will be asked.
+        if direction == Direction::ToClient && self.to_host.keeps_all() {
+            self.to_host.forget_kept();
+            self.attempts.forget_hosts();
+        }
+    }
+
     /// Whether the host has ended or reset before its first byte, and another one is to be asked.
     /// A host that ends in order once the client has ended may have done all it was to do: the client
     /// is told of that end.

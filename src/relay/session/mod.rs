@@ -419,15 +419,6 @@ impl Session {
         }
     }
 
-    fn note_spoken(&mut self, direction: Direction) {
-        self.spoke[direction.index()] = true;
-        // The host has answered: no other one will be asked.
-        if direction == Direction::ToClient && self.to_host.keeps_all() {
-            self.to_host.forget_kept();
-            self.attempts.forget_hosts();
-        }
-    }
-
     /// Bytes were read into a pipe; `worthwhile` if they were many.
     pub(crate) fn handle_pipe_filled(
         &mut self,
