@@ -234,6 +234,51 @@ fn a_tls_client_gets_the_group_of_its_name() {
 }
 
 #[test]
+fn routes_and_headers_change_while_it_runs() {
+    let (main, other) = (Listener::new(), Listener::new());
+    let config = format!(
+        "<config><service name='web' firstBytesTimeout='1'><listen ip='127.0.0.1:0'/>\
+         <group name='main' enable='true'><host ip='{}'/></group>\
+         <group name='other'><host ip='{}'/></group></service></config>",
+        main.address(),
+        other.address()
+    );
+    let mut controlled = Controlled::start(&config);
+    let address = controlled.txlb.address();
+    let hears = |host: &Listener, said: &[u8], expected: &[u8]| {
+        let mut client = connect(address);
+        client.write_all(said).unwrap();
+        let mut heard = vec![0; expected.len()];
+        host.accept().read_exact(&mut heard).unwrap();
+        assert_eq!(heard, expected);
+    };
+    let (b, c) = (hello("b.test"), hello("c.test"));
+    hears(&main, &b, &b);
+    controlled.tell(&["addRoute", "service=web", "sni=b.test", "group=other"]);
+    hears(&other, &b, &b);
+    hears(&main, &c, &c);
+    controlled.tell(&["setRoute", "service=web", "route=1", "sni=*.test a.example"]);
+    hears(&other, &c, &c);
+    let listed = controlled.tell(&["status"]);
+    assert!(
+        listed.contains("route 1: sni *.test a.example: group other"),
+        "{listed}"
+    );
+    let refused = controlled.refused(&["delGroup", "service=web", "group=other"]);
+    assert!(refused.contains("has a route"), "{refused}");
+    let listener = ["setListen", "service=web", "ip=127.0.0.1:0"];
+    controlled.tell(&[&listener[..], &["proxy=require"]].concat());
+    hears(&other, &[BLOCK, &b].concat(), &b);
+    assert_eq!(read_all(&saying(&controlled, &b)), (Vec::new(), End::Reset));
+    controlled.tell(&["delRoute", "service=web", "route=1"]);
+    hears(&main, &[BLOCK, &b].concat(), &b);
+    controlled.tell(&[&listener[..], &["proxy=off"]].concat());
+    hears(&main, &b, &b);
+    assert!(controlled.tell(&["status"]).contains(&address.to_string()));
+    controlled.txlb.wait_for("setListen");
+}
+
+#[test]
 fn what_a_host_has_not_answered_is_said_to_another_one() {
     let (a, b) = (Listener::new(), Listener::new());
     let mut controlled = start(
