@@ -216,7 +216,7 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a newService -
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delService -d 'remove a service with all its groups; its sessions live on'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setService -d 'change a service\'s timeouts or place'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addListen -d 'add a listener to a service'
-complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setListen -d 'change what is expected of a listener\'s clients; it stays open'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a setListen -d 'change a listener; where its socket need not change, it stays open'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a delListen -d 'remove a listener from a service'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a switchPort -d 'move a listener to another port or address'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a addRoute -d 'send TLS clients that ask for a name or a protocol to a group'

@@ -2,7 +2,7 @@
 
 use super::{HostPool, Picked};
 use crate::balance::health::HealthChange;
-use crate::balance::{EndedSession, HostEnd, HostId};
+use crate::balance::{EndedSession, HostEnd, HostId, Member};
 use std::net::{IpAddr, SocketAddr};
 
 impl HostPool {
@@ -64,6 +64,27 @@ impl HostPool {
     /// A session has ended whose host's part was over. It is no longer counted.
     pub fn session_ended(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
         self.end_session(id, client, false, now_ms);
+    }
+
+    /// How many sessions the hosts that may be picked now have above their share, and above a tenth
+    /// more than it. The share is by weight, where the scheduler looks at weights.
+    pub fn excess(&self) -> Vec<(HostId, usize)> {
+        let weigh = |member: &Member| match self.algorithm.weighted() {
+            None => u64::from(member.share()),
+            Some(_) => 1,
+        };
+        let members = || self.hosts.candidate_members();
+        let open: u64 = members().map(|member| u64::from(member.open)).sum();
+        let weights: u64 = members().map(weigh).sum();
+        let excess = |member: &Member| {
+            let share = (open * weigh(member)).div_ceil(weights.max(1));
+            let most = share.max(open * weigh(member) * 11 / (10 * weights.max(1)));
+            usize::try_from(u64::from(member.open).saturating_sub(most)).unwrap_or(0)
+        };
+        members()
+            .map(|member| (member.id, excess(member)))
+            .filter(|(_, excess)| *excess > 0)
+            .collect()
     }
 
     pub(super) fn has_served(

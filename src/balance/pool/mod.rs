@@ -553,27 +553,6 @@ impl HostPool {
             .collect()
     }
 
-    /// How many sessions the hosts that may be picked now have above their share, and above a tenth
-    /// more than it. The share is by weight, where the scheduler looks at weights.
-    pub fn excess(&self) -> Vec<(HostId, usize)> {
-        let weigh = |member: &Member| match self.algorithm.weighted() {
-            None => u64::from(member.share()),
-            Some(_) => 1,
-        };
-        let members = || self.hosts.candidate_members();
-        let open: u64 = members().map(|member| u64::from(member.open)).sum();
-        let weights: u64 = members().map(weigh).sum();
-        let excess = |member: &Member| {
-            let share = (open * weigh(member)).div_ceil(weights.max(1));
-            let most = share.max(open * weigh(member) * 11 / (10 * weights.max(1)));
-            usize::try_from(u64::from(member.open).saturating_sub(most)).unwrap_or(0)
-        };
-        members()
-            .map(|member| (member.id, excess(member)))
-            .filter(|(_, excess)| *excess > 0)
-            .collect()
-    }
-
     /// Sessions open on one host.
     pub fn open_on(&self, id: HostId) -> usize {
         self.hosts.get(id).map_or(0, |member| member.open as usize)
