@@ -31,6 +31,13 @@ pub enum Error {
         /// Their names.
         services: [String; 2],
     },
+    /// A service would listen at one place twice, in different ways.
+    ListenDiffers {
+        /// Where.
+        place: BindAddress,
+        /// Its name.
+        service: String,
+    },
     /// A scheduler does not exist.
     Scheduler(ErrorKind),
     /// A group connects from addresses of clients, and this process may not.
@@ -82,6 +89,13 @@ impl fmt::Display for Error {
                     "the services {one:?} and {two:?} would both listen at {place}"
                 )
             }
+            Error::ListenDiffers { place, service } => {
+                write!(
+                    f,
+                    "service {service:?} would listen at {place} twice, with different proxy, mptcp or \
+                     interface: leave one of the two listeners out"
+                )
+            }
             Error::Scheduler(unknown) => unknown.fmt(f),
             Error::ClientAddresses if cfg!(not(target_os = "linux")) => {
                 f.write_str("source=\"client\" takes Linux")
@@ -109,6 +123,7 @@ impl std::error::Error for Error {
             Error::Listen { error, .. } | Error::System(error) => Some(error),
             Error::ListenName { .. }
             | Error::ListenTwice { .. }
+            | Error::ListenDiffers { .. }
             | Error::Scheduler(_)
             | Error::ClientAddresses
             | Error::Descriptors { .. }
@@ -125,6 +140,7 @@ impl Error {
             Error::Listen { error, .. } | Error::System(error) => Some(error.kind()),
             Error::ListenName { .. }
             | Error::ListenTwice { .. }
+            | Error::ListenDiffers { .. }
             | Error::Scheduler(_)
             | Error::ClientAddresses
             | Error::Descriptors { .. }

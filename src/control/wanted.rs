@@ -156,6 +156,13 @@ fn add_wanted(
             place,
             services: [other.service.clone(), service.name.clone()],
         }),
+        // A name may lead to the address of another listener.
+        Some((it, other)) if (it, &other.proxy_from) != (&key, &listener.proxy_from) => {
+            Err(Error::ListenDiffers {
+                place,
+                service: service.name.clone(),
+            })
+        }
         Some(_) => Ok(()),
         None => {
             wanted.insert(key, listener);
@@ -257,6 +264,25 @@ pub(super) mod tests {
             wanted(&config, &WantedListeners::new(), ResolveScope::New),
             Err(Error::ListenTwice { .. })
         ));
+    }
+
+    #[test]
+    fn one_place_is_listened_at_in_one_way() {
+        let with = |attribute: &str| {
+            let mut config = config(&[("a", &["127.0.0.1:4711", "localhost:4711"])]);
+            let other = &mut config.services[0].listens[1];
+            other.proxy = attribute == "proxy";
+            other.mptcp = attribute == "mptcp";
+            wanted(&config, &WantedListeners::new(), ResolveScope::New)
+        };
+        assert!(with("").is_ok());
+        for attribute in ["proxy", "mptcp"] {
+            let refused = with(attribute);
+            assert!(
+                matches!(refused, Err(Error::ListenDiffers { .. })),
+                "{refused:?}"
+            );
+        }
     }
 
     #[test]

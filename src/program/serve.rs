@@ -275,7 +275,10 @@ fn start_exit(error: &Error) -> Exit {
         Error::Listen { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
             Exit::NO_PERMISSION
         }
-        Error::Listen { .. } | Error::ListenName { .. } | Error::ListenTwice { .. } => {
+        Error::Listen { .. }
+        | Error::ListenName { .. }
+        | Error::ListenTwice { .. }
+        | Error::ListenDiffers { .. } => {
             Exit::CANNOT_BIND
         }
         Error::ClientAddresses => Exit::NO_PERMISSION,
