@@ -170,7 +170,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("-B a:80", "go together"),
         ("-L 80 -B a:80,wait=3", "weight=N"),
         ("-L 80 -B a:80,weight=1000001", "0 to 1000000"),
-        ("-L 80 -B a", "-B a:"),
+        ("-L 80 -B 80", "-B 80:"),
         ("-L x:y -B a:80", "-L x:y:"),
         ("-L 80 -B a:80 -S best", "no such scheduler"),
         ("-w 0", "1 to 1024"),
