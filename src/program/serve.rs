@@ -278,9 +278,7 @@ fn start_exit(error: &Error) -> Exit {
         Error::Listen { .. }
         | Error::ListenName { .. }
         | Error::ListenTwice { .. }
-        | Error::ListenDiffers { .. } => {
-            Exit::CANNOT_BIND
-        }
+        | Error::ListenDiffers { .. } => Exit::CANNOT_BIND,
         Error::ClientAddresses => Exit::NO_PERMISSION,
         Error::Descriptors { .. } => Exit::NO_DESCRIPTORS,
         _ => Exit::OTHER,

@@ -3,6 +3,7 @@
 //!
 //! [`FirstBytes::look`], which is pure, is asked again whenever more has come.
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,8 +11,10 @@ use std::sync::Arc;
 use super::client_hello::{self, ClientHello};
 use super::connection::{Connection, Context};
 use super::failure::EndReason;
+use super::plan::Service;
 use super::proxy_protocol::{self, ProxyHeader};
 use super::session::{Break, Direction, Side};
+use super::shared::Shared;
 use super::transport::Transport;
 use crate::balance::Picked;
 
@@ -24,6 +27,12 @@ pub(crate) const MAX_FIRST_BYTES: usize = 16 << 10;
 pub(crate) struct FirstBytes {
     wants_header: bool,
     wants_hello: bool,
+    /// The client's service as it is now: its host is picked by that.
+    service: Arc<Service>,
+    /// Bytes of the header, which are not for the host.
+    header_bytes: usize,
+    /// What was wrong with the header.
+    wrong: Option<String>,
     /// Where the connection itself comes from, if a header named another address as the client's.
     pub(crate) via: Option<SocketAddr>,
     /// The address that the client asked for, by its header.
@@ -49,11 +58,15 @@ pub(crate) enum Look {
 
 impl FirstBytes {
     /// `None` if nothing is to be found.
-    pub(crate) fn new(wants_header: bool, wants_hello: bool) -> Option<Box<FirstBytes>> {
+    pub(crate) fn new(wants_header: bool, service: &Arc<Service>) -> Option<Box<FirstBytes>> {
+        let wants_hello = service.routes.is_some();
         (wants_header || wants_hello).then(|| {
             Box::new(FirstBytes {
                 wants_header,
                 wants_hello,
+                service: Arc::clone(service),
+                header_bytes: 0,
+                wrong: None,
                 via: None,
                 asked: None,
                 server_name: None,
@@ -83,6 +96,7 @@ impl FirstBytes {
         match proxy_protocol::parse(bytes) {
             Ok(Some((header, length))) => {
                 self.wants_header = false;
+                self.header_bytes = length;
                 Look::Header(header, length)
             }
             // Monitors connect and close.
@@ -90,20 +104,52 @@ impl FirstBytes {
             Ok(None) if !ended => Look::More,
             Ok(None) => Look::Refuse(EndReason::BadProxyHeader),
             Err(error) => {
-                log::debug!("no PROXY protocol header: {error}");
+                self.wrong = Some(error.to_string());
                 Look::Refuse(EndReason::BadProxyHeader)
             }
         }
     }
 }
 
+/// Logs a client that sent no PROXY protocol header where one must come, for some of many.
+pub(super) fn log_bad_header<T: Transport>(
+    connection: &Connection<T>,
+    shared: &Shared<T>,
+    now_ms: u64,
+) {
+    let wrong = connection.first_bytes.as_ref();
+    let wrong = wrong.and_then(|it| it.wrong.as_deref());
+    if shared.may_log_header(now_ms) {
+        log::warn!(
+            "service {}: {} sends no PROXY protocol header, which its listener requires \
+             (proxy, proxyFrom): {}",
+            connection.admission.service.name.escape_debug(),
+            connection.client_address,
+            wrong.unwrap_or("it has ended before")
+        );
+    }
+}
+
 impl<T: Transport> Connection<T> {
+    /// Has a client whose first bytes are awaited get its host by the present services.
+    // Test: a_client_gets_the_group_that_is_enabled_when_its_first_bytes_are_there.
+    pub(super) fn follow(&mut self, services: &HashMap<&str, &Arc<Service>>) {
+        let awaited = self.session.awaits_first_bytes();
+        if let Some(first_bytes) = self.first_bytes.as_mut().filter(|_| awaited)
+            && let Some(service) = services.get(first_bytes.service.name.as_str())
+        {
+            first_bytes.service = Arc::clone(service);
+            self.group = Arc::clone(&service.group);
+        }
+    }
+
     /// Reads from the client what is not to be written yet.
     pub(super) fn hold(&mut self, context: &mut Context<'_, T>) {
         let awaited = self.session.awaits_first_bytes();
         let held = self.session.half_stream(Direction::ToHost).buffered().len();
+        let header_bytes = self.first_bytes.as_ref().map_or(0, |it| it.header_bytes);
         let room = match awaited {
-            true => context.max_first_bytes.saturating_sub(held),
+            true => context.max_first_bytes.saturating_sub(held + header_bytes),
             false => context.buffer.len(),
         };
         let room = room.min(context.buffer.len());
@@ -134,7 +180,7 @@ impl<T: Transport> Connection<T> {
     fn look_at_first_bytes(&mut self, context: &Context<'_, T>) {
         while let Some(first_bytes) = &mut self.first_bytes {
             let held = self.session.half_stream(Direction::ToHost);
-            let length = held.buffered().len();
+            let length = held.buffered().len() + first_bytes.header_bytes;
             match first_bytes.look(held.buffered(), held.is_ending()) {
                 Look::More if length >= context.max_first_bytes => {
                     return self.session.close(EndReason::FirstBytesTooLong);
@@ -152,7 +198,7 @@ impl<T: Transport> Connection<T> {
                         .drop_held(length);
                 }
                 Look::Hello(hello) => {
-                    let routes = self.admission.service.routes.as_ref();
+                    let routes = first_bytes.service.routes.as_ref();
                     let group = routes.and_then(|routes| routes.choose(hello.as_ref()));
                     self.group = group.map_or_else(|| Arc::clone(&self.group), Arc::clone);
                     first_bytes.server_name = hello.and_then(|hello| hello.server_name);
@@ -175,11 +221,18 @@ impl<T: Transport> Connection<T> {
         header
     }
 
-    /// The host is gone before it said anything: gives it up, for another one.
+    /// The host is gone before it said anything: gives it up, if another one can be asked.
+    // Test: where_no_other_host_is_left_a_session_ends_as_its_host_did.
     pub(super) fn replay(&mut self, now_ms: u64) {
+        let host = self.picked.as_ref().map(|picked| picked.id);
+        let tried = self.session.tried();
+        let has_another = host.is_some_and(|host| self.group.pool().has_another(tried, host));
+        if !has_another || !self.session.may_try_another() {
+            return self.session.handle_no_replay();
+        }
         let (_, end) = self.host_news(true, now_ms);
         let Some(picked) = self.drop_host() else {
-            return self.session.close(EndReason::HostReset);
+            return self.session.handle_no_replay();
         };
         let mut pool = self.group.pool();
         let changes = pool.host_reported(picked.id, picked.address, (false, end), now_ms);

@@ -21,6 +21,8 @@ pub(crate) struct Shared<T: Transport = TcpTransport> {
     pub(crate) capacity: AtomicUsize,
     /// No worker logs a shortage before this time: all workers have the same one.
     pub(crate) log_shortage_after_ms: AtomicU64,
+    /// Before this time no client without a PROXY protocol header is logged.
+    log_header_after_ms: AtomicU64,
     /// Pipes that each worker may have.
     pub(crate) pipes: usize,
     pub(crate) handoffs: Handoffs<T>,
@@ -69,6 +71,7 @@ impl<T: Transport> Shared<T> {
         Shared {
             capacity: AtomicUsize::new(0),
             log_shortage_after_ms: AtomicU64::new(0),
+            log_header_after_ms: AtomicU64::new(0),
             pipes,
             handoffs: Handoffs::new(workers),
             recent_events: RecentEvents::new(clock.clone()),
@@ -85,15 +88,23 @@ impl<T: Transport> Shared<T> {
 
     /// Whether the calling worker may log a shortage now. Then no worker may for a second.
     pub(crate) fn may_log_shortage(&self, now_ms: u64) -> bool {
-        let after_ms = self.log_shortage_after_ms.load(Ordering::Relaxed);
-        let next_ms = now_ms + SHORTAGE_LOG_INTERVAL_MS;
-        // Relaxed: the value orders nothing else, and one of several workers wins.
-        now_ms >= after_ms
-            && self
-                .log_shortage_after_ms
-                .compare_exchange(after_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+        may_log(&self.log_shortage_after_ms, now_ms)
     }
+
+    /// The same for a client without a PROXY protocol header.
+    pub(crate) fn may_log_header(&self, now_ms: u64) -> bool {
+        may_log(&self.log_header_after_ms, now_ms)
+    }
+}
+
+fn may_log(after: &AtomicU64, now_ms: u64) -> bool {
+    let after_ms = after.load(Ordering::Relaxed);
+    let next_ms = now_ms + SHORTAGE_LOG_INTERVAL_MS;
+    // Relaxed: the value orders nothing else, and one of several workers wins.
+    now_ms >= after_ms
+        && after
+            .compare_exchange(after_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
 }
 
 /// One worker's counters. Only that worker writes them; readers add up those of all workers.

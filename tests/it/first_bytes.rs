@@ -84,6 +84,9 @@ fn who_sends_no_header_is_reset() {
         assert_eq!(read_all(&client), (Vec::new(), End::Reset));
     }
     controlled.txlb.wait_for(" PR ");
+    controlled
+        .txlb
+        .wait_for("sends no PROXY protocol header, which its listener requires");
     // One that says nothing, and one that says too much.
     assert_eq!(fate(address), (Vec::new(), End::Reset));
     controlled.txlb.wait_for(" cR ");
@@ -302,4 +305,47 @@ fn what_a_host_has_not_answered_is_said_to_another_one() {
     drop((second, client));
     let logged = controlled.txlb.wait_for(" seen_by=2");
     assert!(logged.contains("web:main/b "), "{logged}");
+}
+
+#[test]
+fn where_no_other_host_is_left_a_session_ends_as_its_host_did() {
+    let host = Listener::new();
+    let mut controlled = start("", "replay='1000'", &[host.address()]);
+    let mut client = connect(controlled.txlb.address());
+    client.write_all(b"hello").unwrap();
+    let mut at_host = host.accept();
+    at_host.read_exact(&mut [0; 5]).unwrap();
+    at_host.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(read_all(&client), (Vec::new(), End::Clean));
+    drop((client, at_host));
+    let logged = controlled.txlb.wait_for("web:main/a ");
+    assert!(
+        logged.contains(" -- ") && !logged.contains("seen_by"),
+        "{logged}"
+    );
+}
+
+#[test]
+fn a_client_gets_the_group_that_is_enabled_when_its_first_bytes_are_there() {
+    let (a, b) = (Listener::new(), Listener::new());
+    let config = format!(
+        "<config><service name='web' firstBytesTimeout='20'>\
+         <listen ip='127.0.0.1:0' proxy='require'/>\
+         <group name='blue' enable='true'><host ip='{}'/></group>\
+         <group name='green'><host ip='{}'/></group></service></config>",
+        a.address(),
+        b.address()
+    );
+    let controlled = Controlled::start(&config);
+    let mut client = connect(controlled.txlb.address());
+    let (first, rest) = BLOCK.split_at(20);
+    client.write_all(first).unwrap();
+    until("it is awaited", || {
+        controlled.tell(&["sessions"]).contains("first-bytes")
+    });
+    controlled.feed(
+        "begin\nenableGroup service=web group=green\ndelGroup service=web group=blue\ncommit\n",
+    );
+    client.write_all(&[rest, b"hello"].concat()).unwrap();
+    b.accept().read_exact(&mut [0; 5]).unwrap();
 }

@@ -42,6 +42,14 @@ impl HostPool {
         }
     }
 
+    /// Whether a client that has `tried` some hosts may have another one, `host` aside.
+    pub fn has_another(&self, tried: &[HostId], host: HostId) -> bool {
+        let untried = |id: &&HostId| **id != host && !tried.contains(id);
+        let tried = || [tried, &[host]].concat();
+        self.hosts.candidates().iter().any(|id| untried(&id))
+            || self.hosts.spare_backup(&tried()).is_some()
+    }
+
     /// What is new of a host in a session at `address`. `serves`: it had ended sessions early
     /// ([`Picked::ended_early`]), and has said the first byte of this one. `end`: its part is over,
     /// since all that it said is written to the client, or it is gone; the session is open until

@@ -99,7 +99,7 @@ impl<T: Transport> Connection<T> {
         } = pending;
         let service = &admission.service;
         let mut session = Session::new(service.timeouts, now_ms);
-        let first_bytes = FirstBytes::new(wants_header, service.routes.is_some());
+        let first_bytes = FirstBytes::new(wants_header, service);
         if first_bytes.is_some() {
             session.await_first_bytes(service.first_bytes_ms);
         }

@@ -6,7 +6,7 @@
 mod accept;
 mod listeners;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ use listeners::ListenerSet;
 use super::connection::{Connection, Context, RunResult};
 use super::ending::EndRequests;
 use super::failure::{CloseMode, EndReason, Shortage};
+use super::first_bytes;
 use super::mailbox::WorkerMessage;
 use super::plan::Plan;
 use super::port_gate::PortGates;
@@ -319,6 +320,12 @@ impl<T: Transport> Engine<T> {
             }
         }
         self.open_prepared();
+        let plans = self.plan.listeners.values();
+        let services = plans.map(|it| (it.service.name.as_str(), &it.service));
+        let services: HashMap<_, _> = services.collect();
+        for (_, connection) in self.connections.iter_mut() {
+            connection.follow(&services);
+        }
         self.waiting_for_close.push(done);
     }
 
@@ -442,6 +449,9 @@ impl<T: Transport> Engine<T> {
         connection.closed = true;
         // Before it is released: the log line counts this session, too.
         session_record::report_end(connection, &self.shared, &self.plan, reason, self.now_ms);
+        if reason == EndReason::BadProxyHeader {
+            first_bytes::log_bad_header(connection, &self.shared, self.now_ms);
+        }
         connection.close(reason, self.now_ms);
         self.listeners
             .resume_one(&connection.admission.service.stats);

@@ -51,6 +51,11 @@ impl Attempts {
         self.timed_out
     }
 
+    /// Whether no further host may be tried once another one has failed.
+    pub(crate) fn are_nearly_exhausted(&self) -> bool {
+        self.failed() + 1 >= MAX_TRIED
+    }
+
     /// Whether no further host may be tried.
     pub(crate) fn are_exhausted(&self) -> bool {
         self.failed() >= MAX_TRIED

@@ -481,6 +481,8 @@ impl HalfStream {
     pub(crate) fn rewind(&mut self) {
         self.buffered.drain(..usize::from(self.own));
         (self.own, self.buffered_sent) = (0, 0);
+        // They count for the host that gets them.
+        self.sent = 0;
         self.sink = Sink::Full;
         if self.source == Source::Ended && self.has_buffered() {
             self.source = Source::Ending;

@@ -53,6 +53,8 @@ impl Session {
         if let State::FirstBytes { .. } = self.state {
             let awake_ms = now_ms.saturating_sub(self.paused_ms);
             self.awaited_ms = awake_ms.saturating_sub(self.started_ms);
+            // A header is nothing that the host is told.
+            self.spoke[Direction::ToHost.index()] = self.to_host.has_unsent();
             self.state = State::Picking;
         }
     }
@@ -78,17 +80,37 @@ impl Session {
     /// A host that ends in order once the client has ended may have done all it was to do: the client
     /// is told of that end.
     // Tests: what_a_host_has_not_answered_goes_to_the_next,
-    // a_host_that_only_listens_is_not_asked_twice.
+    // a_host_that_only_listens_is_not_asked_twice,
+    // a_host_that_was_asked_nothing_is_not_replaced.
     pub(super) fn may_replay(&self) -> bool {
         self.to_host.keeps_all()
+            && self.spoke[Direction::ToHost.index()]
             && self.to_client.has_ended()
             && !self.to_client.is_closed()
             && !self.is_broken(Side::Client)
             && (self.is_broken(Side::Host) || !self.to_host.has_ended())
     }
 
-    /// The host is gone before it said anything: another one is asked, if there is time.
+    /// Whether so few hosts have failed the client that it may have another one.
+    pub(crate) fn may_try_another(&self) -> bool {
+        !self.attempts.are_nearly_exhausted()
+    }
+
+    /// No other host can be asked: the session ends as its host did.
+    pub(crate) fn handle_no_replay(&mut self) {
+        self.to_host.forget_kept();
+        if self.to_host.is_closed() {
+            self.to_host.abort();
+        }
+        self.attempts.forget_hosts();
+        self.close_if_finished();
+    }
+
+    /// The host is gone before it said anything: another one is asked. The client waits for it as
+    /// long as for the first.
     pub(crate) fn handle_replay(&mut self, host: HostId, now_ms: u64) {
+        let awake_ms = now_ms.saturating_sub(self.paused_ms);
+        self.awaited_ms = awake_ms.saturating_sub(self.started_ms);
         self.broken = None;
         self.host_ended_first = false;
         self.peer_watch = PeerWatch::Later;

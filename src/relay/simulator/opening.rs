@@ -162,15 +162,18 @@ impl SimulatedTransport {
         assert!(host.reset || host.ended, "gives up a host that lives");
         assert!(!self.client.reset_known, "replays for nobody");
         let kept = self.client.read - self.header().0;
+        assert!(kept > 0, "replays nothing");
         assert!(kept <= picked.replay as usize, "replays what is too long");
         self.refused.push(picked.id);
         self.timed_out = false;
         (self.broken, self.watches_peers) = (false, false);
         (self.half_closes, self.half_closed_ms) = (0, None);
+        self.waits_since_ms = self.loop_ms;
+        let all = host.wrote.saturating_sub(self.lead.len()) as u64;
         self.lead.clear();
         self.replays += 1;
         let to_host = std::mem::take(&mut self.bytes[0]);
-        self.replayed += to_host;
+        self.replayed += all - to_host;
         let end = AttemptEnd::Replayed { to_host };
         self.outcomes.push(Outcome {
             picked,

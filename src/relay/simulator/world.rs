@@ -286,7 +286,7 @@ impl World {
         self.seen.bytes += transport.bytes.iter().sum::<u64>();
         self.seen.cut_short += usize::from(result == RunResult::CutShort);
         self.seen.replays += std::mem::take(&mut transport.replays);
-        self.seen.bytes += std::mem::take(&mut transport.replayed);
+        self.seen.bytes -= std::mem::take(&mut transport.replayed);
         if let RunResult::Closed(reason) = result {
             transport.close_mode = Some(reason.close_mode());
             self.seen.half_closes += transport.half_closes;

@@ -156,6 +156,32 @@ fn what_a_host_has_not_answered_goes_to_the_next() {
 }
 
 #[test]
+fn a_host_that_was_asked_nothing_is_not_replaced() {
+    for by_reset in [true, false] {
+        let mut session = replaying();
+        host_goes(&mut session, by_reset);
+        assert_ne!(session.next(), Action::Replay, "by reset: {by_reset}");
+    }
+}
+
+#[test]
+fn where_nobody_else_can_be_asked_a_session_ends_as_its_host_did() {
+    for by_reset in [true, false] {
+        let mut session = replaying();
+        session.handle_ready(Client, READABLE, 0);
+        pass(&mut session, ToHost, b"abc", 3, 10);
+        host_goes(&mut session, by_reset);
+        assert_eq!(session.next(), Action::Replay);
+        session.handle_no_replay();
+        let end = match by_reset {
+            true => Action::Close(EndReason::HostReset),
+            false => Action::Shutdown(ToClient),
+        };
+        assert_eq!(session.next(), end);
+    }
+}
+
+#[test]
 fn too_much_is_not_said_again() {
     let mut session = replaying();
     session.handle_ready(Client, READABLE, 0);

@@ -88,7 +88,8 @@ pub(super) struct SimulatedTransport {
     pub(super) lead: Vec<u8>,
     /// Its host, once that has accepted.
     pub(super) connected_to: Option<Picked>,
-    /// How often it was given another host, and the bytes that the former ones were sent in this run.
+    /// How often it was given another host, and how many bytes the former ones were sent in runs
+    /// before: these count for none.
     pub(super) replays: usize,
     /// The most that may be kept for another host.
     pub(super) most_kept: u32,
