@@ -47,8 +47,8 @@ _txlb_keys() {
         setListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface=' ;;
         delListen) echo 'service= ip=' ;;
         switchPort) echo 'service= from= to=' ;;
-        addRoute) echo 'service= sni= alpn= group= before=' ;;
-        setRoute) echo 'service= route= sni= alpn= group=' ;;
+        addRoute) echo 'service= sni= alpn= group= before= force=' ;;
+        setRoute) echo 'service= route= sni= alpn= group= force=' ;;
         delRoute) echo 'service= route=' ;;
         addUser) echo 'name= password= access= key=... before=' ;;
         setUser) echo 'name= password= access= key=... before=' ;;
@@ -80,7 +80,7 @@ _txlb_values() {
         newGroup.sendProxy | setGroup.sendProxy) echo 'off v1 v2' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
         addCheck.type | setCheck.type) echo 'tcp send http agent' ;;
-        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | newGroup.mptcp | delGroup.force | enableGroup.force | setGroup.failOpen | setGroup.mptcp | addCheck.log | setCheck.log | addListen.mptcp | setListen.mptcp | endSessions.force | saveConfig.force | reload.force) echo 'true false' ;;
+        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | newGroup.mptcp | delGroup.force | enableGroup.force | setGroup.failOpen | setGroup.mptcp | addCheck.log | setCheck.log | addListen.mptcp | setListen.mptcp | addRoute.force | setRoute.force | endSessions.force | saveConfig.force | reload.force) echo 'true false' ;;
         newGroup.initial | setGroup.initial) echo 'up down' ;;
         addHost.state) echo 'up drain down' ;;
     esac

@@ -53,9 +53,9 @@ function __txlb_keys
         case switchPort
             echo 'service= from= to='
         case addRoute
-            echo 'service= sni= alpn= group= before='
+            echo 'service= sni= alpn= group= before= force='
         case setRoute
-            echo 'service= route= sni= alpn= group='
+            echo 'service= route= sni= alpn= group= force='
         case delRoute
             echo 'service= route='
         case addUser
@@ -112,7 +112,7 @@ function __txlb_values
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
         case addCheck.type setCheck.type
             echo 'tcp send http agent'
-        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen newGroup.mptcp delGroup.force enableGroup.force setGroup.failOpen setGroup.mptcp addCheck.log setCheck.log addListen.mptcp setListen.mptcp endSessions.force saveConfig.force reload.force
+        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen newGroup.mptcp delGroup.force enableGroup.force setGroup.failOpen setGroup.mptcp addCheck.log setCheck.log addListen.mptcp setListen.mptcp addRoute.force setRoute.force endSessions.force saveConfig.force reload.force
             echo 'true false'
         case newGroup.initial setGroup.initial
             echo 'up down'

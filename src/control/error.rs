@@ -38,6 +38,11 @@ pub enum Error {
         /// Its name.
         service: String,
     },
+    /// A listener with options is at the place of an inherited socket, whose options are not ours.
+    ListenInherited {
+        /// Where.
+        place: BindAddress,
+    },
     /// A scheduler does not exist.
     Scheduler(ErrorKind),
     /// A group connects from addresses of clients, and this process may not.
@@ -96,6 +101,12 @@ impl fmt::Display for Error {
                      interface: leave one of the two listeners out"
                 )
             }
+            Error::ListenInherited { place } => write!(
+                f,
+                "cannot listen at {place} with mptcp or interface: this socket was made by who \
+                 started txlb, such as systemd, and stays as it is: leave both out (the interface \
+                 is BindToDevice= in its .socket unit)"
+            ),
             Error::Scheduler(unknown) => unknown.fmt(f),
             Error::ClientAddresses if cfg!(not(target_os = "linux")) => {
                 f.write_str("source=\"client\" takes Linux")
@@ -124,6 +135,7 @@ impl std::error::Error for Error {
             Error::ListenName { .. }
             | Error::ListenTwice { .. }
             | Error::ListenDiffers { .. }
+            | Error::ListenInherited { .. }
             | Error::Scheduler(_)
             | Error::ClientAddresses
             | Error::Descriptors { .. }
@@ -141,6 +153,7 @@ impl Error {
             Error::ListenName { .. }
             | Error::ListenTwice { .. }
             | Error::ListenDiffers { .. }
+            | Error::ListenInherited { .. }
             | Error::Scheduler(_)
             | Error::ClientAddresses
             | Error::Descriptors { .. }

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use super::error::Error;
 use super::inheritance::Inheritance;
 use super::wanted::WantedListeners;
-use crate::os::listen::{BindAddress, bind_all};
+use crate::os::listen::{BindAddress, ListenOptions, bind_all};
 use crate::relay::ListenKey;
 
 /// The bound listeners and their addresses.
@@ -73,7 +73,8 @@ impl Listeners {
     /// Binds the new listeners of `wanted` that are not bound, `workers` sockets each.
     ///
     /// # Errors
-    /// The first place that cannot be bound. None of the others is kept then.
+    /// The first place that cannot be bound, or whose inherited socket is not as it is wanted. None
+    /// of the others is kept then.
     pub(super) fn bind_new(
         &self,
         wanted: &WantedListeners,
@@ -94,6 +95,9 @@ impl Listeners {
             let with_port = ours.entry(key.place.port()).or_default();
             let overlaps_own = with_port.iter().any(|own| own.overlaps(key.place));
             let given = self.inheritance.sockets(key.place, workers);
+            if given.is_some() && key.options != ListenOptions::default() {
+                return Err(Error::ListenInherited { place: key.place });
+            }
             match given.unwrap_or_else(|| bind_all(key.place, &key.options, workers, overlaps_own))
             {
                 Ok(sockets) => {

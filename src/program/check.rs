@@ -21,6 +21,7 @@ use txlb::control::{
     Error, File, listen_options, places_of_resolved, resolve_names, routing_loop_warnings,
 };
 use txlb::os::listen::{BindAddress, ListenOptions, try_bind};
+use txlb::os::outgoing::may_be_transparent;
 
 use crate::cli::{CheckOutput, StartupOptions};
 use crate::exit::Exit;
@@ -44,6 +45,9 @@ pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) ->
     startup.chroot.as_deref().map(change_root).transpose()?;
     let once = |file: &Path| File::read_once(file, Some(PIPE_TIMEOUT));
     let (read, reading) = startup::read(file, &privileges, once)?;
+    // A start as root keeps this right beyond the change of user.
+    let uses_clients = reading.config.uses_client_addresses();
+    let lacks_right = uses_clients && !may_be_transparent();
     // A running txlb opens the files that the configuration names as this user.
     privileges.give_up(false)?;
     for warning in &reading.warnings {
@@ -61,6 +65,10 @@ pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) ->
     warn_if_page_is_exposed(file, config)?;
     check_secrets(file, config)?;
     if output != CheckOutput::Warnings {
+        if lacks_right {
+            let why = Error::ClientAddresses;
+            exit::print_error(&format!("{}: warning: {why}", file.display()))?;
+        }
         check_surroundings(file, config, output)?;
     }
     match output {

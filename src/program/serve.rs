@@ -278,7 +278,8 @@ fn start_exit(error: &Error) -> Exit {
         Error::Listen { .. }
         | Error::ListenName { .. }
         | Error::ListenTwice { .. }
-        | Error::ListenDiffers { .. } => Exit::CANNOT_BIND,
+        | Error::ListenDiffers { .. }
+        | Error::ListenInherited { .. } => Exit::CANNOT_BIND,
         Error::ClientAddresses => Exit::NO_PERMISSION,
         Error::Descriptors { .. } => Exit::NO_DESCRIPTORS,
         _ => Exit::OTHER,

@@ -54,7 +54,7 @@ fn a_listener_stays_open_when_routes_and_headers_change() {
     office.order(&[
         "setListen service=web ip=127.0.0.1:0 proxy=require proxyFrom=192.0.2.1",
         "newGroup service=web group=other scheduler=p2c",
-        "addRoute service=web sni=a.test group=other",
+        "addRoute service=web sni=a.test group=other force=true",
     ]);
     assert_eq!((office.address(), office.generation()), (first, before + 3));
     let status = office.status();

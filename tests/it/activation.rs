@@ -127,6 +127,30 @@ fn what_serves_nothing_or_something_else_is_said() {
 }
 
 #[test]
+fn an_inherited_socket_with_mptcp_or_an_interface_is_refused() {
+    let host = Host::new("a");
+    let [(one, first), (two, second)] = [listener(), listener()];
+    let plain = config(&host, &[first, second]);
+    let listen = format!("<listen ip=\"{second}\"");
+    for attribute in ["mptcp=\"true\"", "interface=\"lo\""] {
+        let other = plain.replace(&listen, &format!("{listen} {attribute}"));
+        assert_ne!(other, plain);
+        let why =
+            format!("cannot listen at {second} with mptcp or interface: this socket was made");
+        let given = [&one, &two].map(|socket| socket.try_clone().unwrap().into());
+        let mut refused = start(&other, given, &[]);
+        assert_eq!(refused.wait_exit().code(), Some(69));
+        let said = refused.log().join("\n");
+        assert!(said.contains(&why), "{said}");
+        let mut txlb = serving(&plain, [&one, &two], "a:b");
+        let said = txlb.reload_in_vain(&other);
+        assert!(said.contains(&why), "{said}");
+        assert_eq!(who(second), "a");
+        assert_eq!(txlb.stop(), Some(0));
+    }
+}
+
+#[test]
 fn who_comes_between_two_instances_waits_for_the_second() {
     let host = Host::new("a");
     let [(one, first), (two, second)] = [listener(), listener()];

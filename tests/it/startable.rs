@@ -2,9 +2,15 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
 use crate::support::config::{web, web_service};
 use crate::support::txlb::{Finished, Folder, Txlb, run, text};
+#[cfg(target_os = "linux")]
+use crate::support::txlb::{command, finish, program};
+#[cfg(target_os = "linux")]
+use rustix::process::geteuid;
 
 /// A service with a host to which no client connects.
 fn service() -> String {
@@ -59,6 +65,33 @@ fn a_folder_that_is_missing_is_an_error() {
     let control = "<control socket=\"/nowhere/at/all/socket\"/>";
     let why = "the folder /nowhere/at/all of the control socket";
     refused(69, &format!("<config>{}{control}</config>", service()), why);
+}
+
+/// Without the right, which root takes with it to another user.
+#[cfg(target_os = "linux")]
+#[test]
+fn addresses_of_clients_are_warned_of_where_txlb_may_not_have_them() {
+    let folder = Folder::new();
+    let group = "<group name=\"main\"";
+    let config = web("", "roundr", &["127.0.0.1:9".parse().unwrap()]);
+    let asks = config.replace(group, &format!("{group} source=\"client\""));
+    assert_ne!(asks, config);
+    let words = "warning: source=\"client\" takes the capability CAP_NET_RAW";
+    for (config, is_warned) in [(&config, false), (&asks, true)] {
+        let file = folder.write("checked.xml", config);
+        let mut check = command(&["-t", "-f", text(&file)]);
+        if geteuid().is_root() {
+            let mut without = Command::new("setpriv");
+            without.args(["--bounding-set", "-net_raw,-net_admin"]);
+            without.arg(program()).args(check.get_args());
+            check = without;
+            let found = run(&["-t", "-u", "nobody", "-f", text(&file)]);
+            assert!(!found.stderr.contains(words), "{found:?}");
+        }
+        let found = finish(check);
+        assert_eq!(found.status, Some(0), "{found:?}");
+        assert_eq!(found.stderr.contains(words), is_warned, "{found:?}");
+    }
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(super) struct GroupContext<'a> {
     pub(super) others: usize,
     /// The number of hosts that can get new sessions, this one included.
     pub(super) usable: usize,
-    /// Whether the group is enabled.
-    pub(super) enabled: bool,
+    /// Whether the group gets new sessions: it is enabled, or has a route.
+    pub(super) serves: bool,
     /// How long sessions may stay on a host that gets no new ones.
     pub(super) drain_timeout: Option<Duration>,
     /// The most sessions a minute of any host: the scale of all sparklines.
@@ -236,11 +236,11 @@ fn end_sessions(
 }
 
 /// What is said before the last usable host is taken away.
-const LAST_USABLE: &str = "No other host of this enabled group is usable: new sessions will fail.";
+const LAST_USABLE: &str = "No other host of this group is usable: new sessions will fail.";
 
 /// Whether the controller wants `force` before it takes this host away.
 fn is_last_usable(context: &GroupContext<'_>, host: &HostStatus) -> bool {
-    context.enabled && context.usable == 1 && host.is_usable()
+    context.serves && context.usable == 1 && host.is_usable()
 }
 
 /// What becomes of the open sessions once the host gets no new ones.
@@ -262,7 +262,7 @@ pub(super) fn time_to_stay(timeout: Duration) -> String {
 }
 
 fn remove(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> Element {
-    let empties = context.enabled && context.others == 0;
+    let empties = context.serves && context.others == 0;
     details("Remove…", host_label)
         .with(el("p").text(&fate(context, host)))
         .maybe(empties.then(|| force("even though the group has no host then")))
@@ -361,7 +361,7 @@ mod tests {
         group: "main",
         others: 2,
         usable: 2,
-        enabled: true,
+        serves: true,
         missed_weights: None,
         peak: 0,
     };
@@ -419,21 +419,21 @@ mod tests {
         }
         assert_eq!(text_of(&samples::host("one"), &last), (true, 1));
         assert!(details.contains("name=\"weight\" min=\"1\""));
-        let not_enabled = GroupContext {
-            enabled: false,
+        let not_serving = GroupContext {
+            serves: false,
             ..last
         };
         for (host, context) in [
             (samples::host("one"), &AROUND),
             (samples::failed("two"), &last),
-            (samples::host("one"), &not_enabled),
+            (samples::host("one"), &not_serving),
         ] {
             assert_eq!(text_of(&host, context), (false, 0));
         }
     }
 
     #[test]
-    fn emptying_the_enabled_group_takes_a_tick() {
+    fn emptying_a_group_with_new_sessions_takes_a_tick() {
         let alone = GroupContext {
             others: 0,
             usable: 0,

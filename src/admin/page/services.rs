@@ -82,14 +82,13 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Eleme
     if group.hosts.is_empty() {
         return el("p").text("There is no host in this group.");
     }
-    let enabled = group.name == service.enabled;
     let peaks = group.hosts.iter().map(|host| peak(&host.recent));
     let context = GroupContext {
         service: &service.name,
         group: &group.name,
         others: group.hosts.len() - 1,
         usable: usable(group),
-        enabled,
+        serves: service.serves(&group.name),
         drain_timeout: service.drain_timeout,
         missed_weights: group.missed_weights.as_deref(),
         peak: peaks.max().unwrap_or(0),
@@ -317,6 +316,9 @@ mod tests {
             assert!(after.contains(part), "{part} is not in {after}");
         }
         assert!(!after.contains("not enabled") && !after.contains("Route 21"));
+        // The removal of its only host is refused without a tick now.
+        let ticks = |html: &str| html.matches("name=\"force\"").count();
+        assert_eq!(ticks(&after), ticks(&before) + 1);
     }
 
     #[test]

@@ -221,6 +221,12 @@ pub enum CommandError {
         /// The group.
         group: GroupKey,
     },
+    /// The group has a route, and would be left without a usable host, or has none and would get
+    /// its first route.
+    UnusableRoute {
+        /// The group.
+        group: GroupKey,
+    },
     /// The group is enabled.
     EnabledGroup {
         /// The group.
@@ -339,6 +345,9 @@ impl fmt::Display for CommandError {
                 no_usable_host(f, group, "is enabled and would have", "another")
             }
             CommandError::UnusableGroup { group } => no_usable_host(f, group, "has", "a"),
+            CommandError::UnusableRoute { group } => {
+                no_usable_host(f, group, "has a route and would have", "a")
+            }
             CommandError::EnabledGroup { group } => {
                 write!(
                     f,

@@ -1,4 +1,5 @@
-//! Guard of enabled groups: a change that leaves one without a usable host wants `force=true`.
+//! Guard of the groups that get new sessions, the enabled ones and those of routes: a change that
+//! leaves one without a usable host wants `force=true`.
 //!
 //! It compares the configuration after all verbs with the one before. So it holds for every verb
 //! alike, and of a batch the result counts, not the steps. A file may say anything: `-t` warns.
@@ -13,6 +14,27 @@ use crate::config::{Config, Endpoint, Group, Host, Initial, Service};
 /// or their name has no address yet. A configuration alone does not tell.
 pub(crate) type Unusable<'a> = &'a dyn Fn(&GroupKey) -> HashSet<Endpoint>;
 
+/// A group that a change leaves without a usable host.
+pub(super) struct Fault {
+    group: GroupKey,
+    /// Whether it is the enabled one of its service; if not, it has a route.
+    is_enabled: bool,
+    error: CommandError,
+}
+
+impl Fault {
+    /// Whether the verb may have led to it: it takes `force`.
+    pub(super) fn may_be_of(&self, verb: &Verb) -> bool {
+        let Verb(values) = verb;
+        let is_there = values.text("group") == Some(&self.group.group);
+        // Of an enabled group that is removed, another one takes the place.
+        let removes = self.is_enabled && *values.schema == DEL_GROUP;
+        values.schema.key("force").is_some()
+            && values.text("service") == Some(&self.group.service)
+            && (is_there || removes)
+    }
+}
+
 /// Refuses `next` if a verb of `verbs` must be forced and none is.
 ///
 /// # Errors
@@ -23,25 +45,22 @@ pub(super) fn check(
     next: &Config,
     unusable: Unusable<'_>,
 ) -> Result<(), (usize, CommandError)> {
-    for (group, error) in faults(before, next, unusable) {
-        let of_group = |verb: &&Verb| verb.empties(&group);
-        let is_forced = verbs.iter().filter(of_group).any(|it| it.0.is_forced());
+    for fault in faults(before, next, unusable) {
+        let of_fault = |verb: &&Verb| fault.may_be_of(verb);
+        let is_forced = verbs.iter().filter(of_fault).any(|it| it.0.is_forced());
         // Without such a verb, the service was removed and added again.
-        let last = verbs.iter().rposition(|verb| verb.empties(&group));
+        let last = verbs.iter().rposition(|verb| fault.may_be_of(verb));
         if let (Some(index), false) = (last, is_forced) {
-            return Err((index, error));
+            return Err((index, fault.error));
         }
     }
     Ok(())
 }
 
-/// The enabled groups that `next` leaves without a usable host. A group that had none is none of
-/// them, unless it is enabled now. A new service is built up by several changes.
-pub(super) fn faults(
-    before: &Config,
-    next: &Config,
-    unusable: Unusable<'_>,
-) -> Vec<(GroupKey, CommandError)> {
+/// The groups with new sessions that `next` leaves without a usable host. A group that had none is
+/// none of them, unless it is enabled or gets its first route now. A new service is built up by
+/// several changes.
+pub(super) fn faults(before: &Config, next: &Config, unusable: Unusable<'_>) -> Vec<Fault> {
     let former = before.services.iter().map(|it| (it.name.as_str(), it));
     let former: HashMap<&str, &Service> = former.collect();
     let changed = next.services.iter().filter_map(|service| {
@@ -49,71 +68,88 @@ pub(super) fn faults(
         (*former != service).then_some((*former, service))
     });
     changed
-        .filter_map(|(former, service)| fault(former, service, unusable))
+        .flat_map(|(former, service)| service_faults(former, service, unusable))
         .collect()
 }
 
-fn fault(
-    former: &Service,
-    service: &Service,
-    unusable: Unusable<'_>,
-) -> Option<(GroupKey, CommandError)> {
-    let (was, is) = (former.enabled_group()?, service.enabled_group()?);
-    let enables = was.name != is.name;
-    // `unusable` waits for the group's lock, and a worker may hold it for long.
-    // Test: a_worker_that_hangs_refuses_changes.
-    if !enables && was.hosts == is.hosts {
-        return None;
+fn service_faults(former: &Service, service: &Service, unusable: Unusable<'_>) -> Vec<Fault> {
+    let (served, serving) = (former.serving_groups(), service.serving_groups());
+    let former_groups = former.groups.iter().map(|it| (it.name.as_str(), it));
+    let former_groups: HashMap<&str, &Group> = former_groups.collect();
+    let groups = service.groups.iter();
+    let groups = groups.filter(|group| serving.contains(group.name.as_str()));
+    let faults = groups.filter_map(|group| {
+        let name = group.name.as_str();
+        let was = former_groups.get(name).copied();
+        let is_enabled = service.enabled == name;
+        let is_new = !served.contains(name) || (is_enabled && former.enabled != name);
+        let group = Serving {
+            key: GroupKey {
+                service: service.name.clone(),
+                group: name.to_owned(),
+            },
+            was,
+            is: group,
+            is_enabled,
+        };
+        group.fault(is_new, unusable)
+    });
+    faults.collect()
+}
+
+/// A group that gets new sessions.
+struct Serving<'a> {
+    key: GroupKey,
+    /// The group before the change.
+    was: Option<&'a Group>,
+    is: &'a Group,
+    is_enabled: bool,
+}
+
+impl Serving<'_> {
+    /// `is_new`: the change made it a group with new sessions.
+    fn fault(self, is_new: bool, unusable: Unusable<'_>) -> Option<Fault> {
+        // `unusable` waits for the group's lock, and a worker may hold it for long.
+        // Test: a_worker_that_hangs_refuses_changes.
+        if !is_new && self.was.is_some_and(|was| was.hosts == self.is.hosts) {
+            return None;
+        }
+        let unusable = unusable(&self.key);
+        if self.has_usable(self.is, &unusable) {
+            return None;
+        }
+        let had_hosts = self.was.is_some_and(|was| !was.hosts.is_empty());
+        let loses_all = !is_new && self.is.hosts.is_empty() && had_hosts;
+        let had_usable = || self.was.is_some_and(|was| self.has_usable(was, &unusable));
+        if !is_new && !loses_all && !had_usable() {
+            return None;
+        }
+        let group = self.key.clone();
+        let error = match self.is_enabled {
+            false => CommandError::UnusableRoute { group },
+            true if is_new => CommandError::UnusableGroup { group },
+            true if loses_all => CommandError::LastHost { group },
+            true => CommandError::LastUsableHost { group },
+        };
+        Some(Fault {
+            group: self.key,
+            is_enabled: self.is_enabled,
+            error,
+        })
     }
-    let key = |group: &Group| GroupKey {
-        service: service.name.clone(),
-        group: group.name.clone(),
-    };
-    let has_usable = |group: &Group| {
-        let unusable = unusable(&key(group));
+
+    /// Whether `group`, which is this one now or before, has a usable host.
+    fn has_usable(&self, group: &Group, unusable: &HashSet<Endpoint>) -> bool {
         let mut hosts = group.hosts.iter();
         hosts.any(|host| {
-            host.in_service() && !unusable.contains(&host.address) && !waits(former, group, host)
+            host.in_service() && !unusable.contains(&host.address) && !self.waits(group, host)
         })
-    };
-    if has_usable(is) {
-        return None;
     }
-    let group = key(is);
-    let error = if enables {
-        CommandError::UnusableGroup {
-            group: group.clone(),
-        }
-    } else if is.hosts.is_empty() && !was.hosts.is_empty() {
-        CommandError::LastHost {
-            group: group.clone(),
-        }
-    } else if has_usable(was) {
-        CommandError::LastUsableHost {
-            group: group.clone(),
-        }
-    } else {
-        return None;
-    };
-    Some((group, error))
-}
 
-/// Whether a host is new, or elsewhere, in a group whose new hosts wait for a first check.
-fn waits(former: &Service, group: &Group, host: &Host) -> bool {
-    let before = former.groups.iter().find(|it| it.name == group.name);
-    let mut known = before.into_iter().flat_map(|group| &group.hosts);
-    group.initial == Initial::Down && !known.any(|it| it.address == host.address)
-}
-
-impl Verb {
-    /// Whether the verb may leave this group enabled and without a usable host: it takes `force`.
-    pub(super) fn empties(&self, enabled: &GroupKey) -> bool {
-        let Verb(values) = self;
-        let is_there = values.text("group") == Some(&enabled.group);
-        values.schema.key("force").is_some()
-            && values.text("service") == Some(&enabled.service)
-            // Of an enabled group that is removed, another one takes the place.
-            && (is_there || *values.schema == DEL_GROUP)
+    /// Whether a host is new, or elsewhere, in a group whose new hosts wait for a first check.
+    fn waits(&self, group: &Group, host: &Host) -> bool {
+        let mut known = self.was.into_iter().flat_map(|group| &group.hosts);
+        group.initial == Initial::Down && !known.any(|it| it.address == host.address)
     }
 }
 
@@ -292,5 +328,74 @@ mod tests {
             "addHost group=spare name=c ip=c:1",
             "enableGroup group=spare"
         ]));
+    }
+
+    /// A group with a route, with the hosts `a` and `b`, beside an enabled one and one without
+    /// hosts; the verbs name their groups.
+    fn routed(lines: &[&str]) -> Result<(), (usize, String)> {
+        let text = "<config><service name='web'><listen ip='1'/><route sni='a.test' group='x'/>\
+                    <group name='main' enable='1'><host name='a' ip='a:1'/></group>\
+                    <group name='x'><host name='a' ip='a:1'/><host name='b' ip='b:1'/></group>\
+                    <group name='spare'/></service></config>";
+        let config = read(text.as_bytes()).unwrap().config;
+        let done = apply_all(&verbs(lines), &config);
+        done.map(drop)
+            .map_err(|(index, error)| (index, error.to_string()))
+    }
+
+    fn words_of_route(group: &str) -> String {
+        format!(
+            "group \"{group}\" of service \"web\" has a route and would have no usable host, so new \
+             sessions would fail: bring a host up first, or insist with force=true"
+        )
+    }
+
+    #[test]
+    fn the_last_usable_host_of_a_group_with_a_route_stays_unless_forced() {
+        let drain = "drainHost group=x name=a";
+        for last in [
+            "delHost group=x name=b",
+            "drainHost group=x name=b",
+            "setWeight group=x name=b weight=0",
+            "delAllHosts group=x",
+        ] {
+            let (index, error) = routed(&[drain, last]).unwrap_err();
+            assert_eq!((index, error), (1, words_of_route("x")), "{last}");
+            routed(&[drain, &format!("{last} force=true")]).unwrap();
+        }
+        routed(&["delHost group=x name=b"]).unwrap();
+        routed(&["delAllHosts group=x", "addHost group=x name=c ip=c:1"]).unwrap();
+        // What is forced is another group.
+        let other = ["delGroup group=spare force=true", "delAllHosts group=x"];
+        assert_eq!(routed(&other).unwrap_err(), (1, words_of_route("x")));
+        let other = ["delAllHosts group=x", "delGroup group=spare force=true"];
+        assert_eq!(routed(&other).unwrap_err(), (0, words_of_route("x")));
+        // Without its route, nobody comes to the group.
+        routed(&["setRoute route=1 group=main", "delAllHosts group=x"]).unwrap();
+    }
+
+    #[test]
+    fn a_route_to_a_group_without_a_usable_host_takes_force() {
+        for line in [
+            "addRoute group=spare sni=b.test",
+            "setRoute route=1 group=spare",
+        ] {
+            assert_eq!(routed(&[line]).unwrap_err(), (0, words_of_route("spare")));
+            routed(&[&format!("{line} force=true")]).unwrap();
+            routed(&["addHost group=spare name=c ip=c:1", line]).unwrap();
+            routed(&[line, "addHost group=spare name=c ip=c:1"]).unwrap();
+        }
+        let drained = "addHost group=spare name=c ip=c:1 state=drain";
+        assert!(routed(&[drained, "addRoute group=spare sni=b.test"]).is_err());
+        // One that has a route already may have another.
+        let text = "<config><service name='web'><listen ip='1'/><route sni='a.test' group='x'/>\
+                    <group name='main' enable='1'/><group name='x'/></service></config>";
+        let config = read(text.as_bytes()).unwrap().config;
+        apply_all(&verbs(&["addRoute group=x sni=b.test"]), &config).unwrap();
+        let error = apply_all(&verbs(&["enableGroup group=x"]), &config);
+        assert!(matches!(
+            error,
+            Err((0, CommandError::UnusableGroup { .. }))
+        ));
     }
 }

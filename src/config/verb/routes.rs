@@ -3,7 +3,9 @@
 use super::apply::{service, service_label, service_mut};
 use super::list::find_index;
 use super::numbered::{NumberedChange, numbered_changes};
-use super::table::{CommandSchema, KeySchema, adds, optional, replaces, required, service_key};
+use super::table::{
+    CommandSchema, KeySchema, adds, force, optional, replaces, required, service_key,
+};
 use super::values::Values;
 use super::{CommandError, Verb};
 use crate::config::attributes::ROUTE;
@@ -20,8 +22,8 @@ fn route_keys() -> Vec<KeySchema> {
 pub(super) static ADD_ROUTE: CommandSchema = adds(
     "addRoute",
     || {
-        let before = optional("before", NUMBER);
-        [vec![service_key()], ROUTE.keys_to_add(), vec![before]].concat()
+        let last = vec![optional("before", NUMBER), force()];
+        [vec![service_key()], ROUTE.keys_to_add(), last].concat()
     },
     "send TLS clients that ask for a name or a protocol to a group",
     |values, config| {
@@ -61,7 +63,7 @@ pub(super) static DEL_ROUTE: CommandSchema = replaces(
 
 pub(super) static SET_ROUTE: CommandSchema = replaces(
     "setRoute",
-    || [route_keys(), ROUTE.keys_to_set()].concat(),
+    || [route_keys(), ROUTE.keys_to_set(), vec![force()]].concat(),
     "change a route of a service",
     |values, config| {
         let service = service_mut(config, &values.name("service"))?;
@@ -139,7 +141,9 @@ mod tests {
 
     fn changed(line: &str) -> Result<Config, CommandError> {
         let command: Command = line.parse().unwrap();
-        command.into_change().unwrap().apply(&config())
+        let mut config = config();
+        command.into_change().unwrap().change(&mut config)?;
+        Ok(config)
     }
 
     fn routes(line: &str) -> Vec<String> {

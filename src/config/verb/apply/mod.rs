@@ -25,7 +25,7 @@ impl Verb {
         apply_all(std::slice::from_ref(self), config).map_err(|(_, error)| error)
     }
 
-    /// Changes `config` in place, without the guard of enabled groups; after an error it must be
+    /// Changes `config` in place, without the guard of groups; after an error it must be
     /// dropped.
     pub(crate) fn change(&self, config: &mut Config) -> Result<(), CommandError> {
         match self.0.schema.effect {
@@ -55,7 +55,7 @@ impl Verb {
 ///
 /// # Errors
 /// The index of the first verb that fails, and why; nothing has changed then. A result in which
-/// an enabled group has lost its last usable host wants a verb with `force=true`.
+/// a group with new sessions has lost its last usable host wants a verb with `force=true`.
 pub fn apply_all(verbs: &[Verb], config: &Config) -> Result<Config, (usize, CommandError)> {
     apply_all_seen(verbs, config, &|_| HashSet::new())
 }

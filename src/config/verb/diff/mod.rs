@@ -43,10 +43,10 @@ pub fn diff(from: &Config, to: &Config) -> Vec<Verb> {
     draft.verbs
 }
 
-/// Insists on what leaves an enabled group without a usable host.
+/// Insists on what leaves a group with new sessions without a usable host.
 fn force_faults(draft: &mut Draft, from: &Config) {
-    for (group, _) in guard::faults(from, &draft.now, &|_| HashSet::new()) {
-        let last = draft.verbs.iter_mut().rfind(|verb| verb.empties(&group));
+    for fault in guard::faults(from, &draft.now, &|_| HashSet::new()) {
+        let last = draft.verbs.iter_mut().rfind(|verb| fault.may_be_of(verb));
         if let Some(Verb(values)) = last {
             *values = values.clone().with("force", true);
         }

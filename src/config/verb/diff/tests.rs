@@ -129,7 +129,7 @@ const SMALL: &[(&str, &str, &str)] = &[
     (
         "<listen ip=\"80\"/>",
         "<listen ip=\"80\"/><route sni=\"a.test b.test\" group=\"spare\"/>",
-        "addRoute service=web sni=\"a.test b.test\" group=spare",
+        "addRoute service=web sni=\"a.test b.test\" group=spare force=true",
     ),
     (
         "\"web\">",
@@ -290,7 +290,7 @@ fn routes_never_lead_to_a_group_that_is_gone() {
     let expected = "\
 begin
 newGroup service=s group=y scheduler=weightlc
-setRoute service=s route=1 alpn=h2 group=y
+setRoute service=s route=1 alpn=h2 group=y force=true
 delGroup service=s group=x
 commit
 ";
