@@ -317,6 +317,7 @@ impl DataPlane {
             groups.sort_unstable_by_key(|name| (*name != service.enabled, *name));
             let running = |name| self.running.group(&service.name, name).cloned();
             LocalService {
+                asked_any_port: service.listens.iter().any(|it| it.proxy),
                 places: places.get(&service.name).cloned().unwrap_or_default(),
                 groups: groups.into_iter().filter_map(running).collect(),
             }

@@ -4,6 +4,7 @@
 //! Such a host counts as down: one client would make a chain of sessions that takes all there are.
 //! A service may be another's host as long as that does not lead back.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ use crate::relay::Group;
 pub(super) struct LocalService {
     /// Where it listens, with the ports that the system chose.
     pub(super) places: Vec<BindAddress>,
+    /// Whether clients may ask for any port: a header says for which.
+    pub(super) asked_any_port: bool,
     /// Its groups that get new sessions, the enabled one first.
     pub(super) groups: Vec<Arc<Group>>,
 }
@@ -46,38 +49,46 @@ impl<'a> Ports<'a> {
         Ports { by_port, is_local }
     }
 
-    /// The service that a session of the service `from` reaches at a host. One without a port is
-    /// connected to at any port where that service listens.
-    fn service_behind(&self, from: usize, host: SocketAddr) -> Option<usize> {
-        if host.port() != 0 {
-            return self.service_at(host);
-        }
-        let own = self.by_port.iter().filter(|(_, places)| {
-            let mut places = places.iter();
-            places.any(|(service, _)| *service == from)
-        });
-        let mut at_own = own.map(|(port, _)| SocketAddr::new(host.ip(), *port));
-        at_own.find_map(|address| self.service_at(address))
-    }
-
-    /// The service that a connection to `address` reaches.
-    fn service_at(&self, address: SocketAddr) -> Option<usize> {
-        let mut places = self.by_port.get(&address.port())?.iter();
+    /// The services that sessions of the service `from` reach at a host. One without a port is
+    /// connected to at all ports where that service listens, or at any, if clients may ask for it.
+    fn services_behind(&self, from: Origin, host: SocketAddr) -> BTreeSet<usize> {
         // The system connects to the loopback where the address is unspecified.
-        let ip = match address.ip().to_canonical() {
+        let ip = match host.ip().to_canonical() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
+        // System calls: once for all ports.
+        let is_local = LazyCell::new(|| (self.is_local)(ip));
         let is_there = |place: BindAddress| match place {
             BindAddress::At(own) if own.ip().is_unspecified() => {
-                own.is_ipv4() == ip.is_ipv4() && (self.is_local)(ip)
+                own.is_ipv4() == ip.is_ipv4() && *is_local
             }
             BindAddress::At(own) => own.ip().to_canonical() == ip,
-            BindAddress::Any { .. } => (self.is_local)(ip),
+            BindAddress::Any { .. } => *is_local,
         };
-        places.find(|(_, place)| is_there(*place)).map(|it| it.0)
+        let ports = match host.port() {
+            0 => 0..=u16::MAX,
+            port => port..=port,
+        };
+        let reached = self.by_port.range(ports).filter(|(_, places)| {
+            let listens = || places.iter().any(|(service, _)| *service == from.service);
+            host.port() != 0 || from.asked_any_port || listens()
+        });
+        let at_each = reached.filter_map(|(_, places)| {
+            let place = places.iter().find(|(_, place)| is_there(*place));
+            place.map(|(service, _)| *service)
+        });
+        at_each.collect()
     }
+}
+
+/// Where sessions come from.
+#[derive(Debug, Clone, Copy)]
+struct Origin {
+    service: usize,
+    /// Whether its clients may ask for any port.
+    asked_any_port: bool,
 }
 
 /// The hosts that close a loop, by group: those of the groups of `services`.
@@ -105,14 +116,16 @@ pub(super) fn find_routing_loops(
             known.filter(|(_, address)| with_port(address)).collect()
         };
         for (host, address) in addresses {
-            if let Some(to) = ports.service_behind(from, address) {
-                hops.push((from, to));
-                hosts.push((Arc::as_ptr(group), host));
-            }
+            let origin = Origin {
+                service: from,
+                asked_any_port: services[from].asked_any_port,
+            };
+            hops.push((from, ports.services_behind(origin, address)));
+            hosts.push((Arc::as_ptr(group), host));
         }
     }
     let mut closing: HashMap<*const Group, BTreeSet<HostId>> = HashMap::new();
-    for hop in find_closing_hops(&hops) {
+    for (hop, _) in find_closing_hops(&hops) {
         let (group, host) = hosts[hop];
         closing.entry(group).or_default().insert(host);
     }
@@ -146,11 +159,15 @@ fn warnings_where(
     for serves in [true, false] {
         for (from, service) in config.services.iter().enumerate() {
             let (serving, groups) = (service.serving_groups(), service.groups.iter());
+            let origin = Origin {
+                service: from,
+                asked_any_port: service.listens.iter().any(|it| it.proxy),
+            };
             for group in groups.filter(|it| serving.contains(it.name.as_str()) == serves) {
                 for host in &group.hosts {
                     let found = host_addresses(host, resolutions);
-                    let to = found.iter().find_map(|it| ports.service_behind(from, *it));
-                    if let Some(to) = to {
+                    let mut behind = found.iter().map(|it| ports.services_behind(origin, *it));
+                    if let Some(to) = behind.find(|to| !to.is_empty()) {
                         hops.push((from, to));
                         hosts.push((service, group, host));
                     }
@@ -158,9 +175,9 @@ fn warnings_where(
             }
         }
     }
-    let warning = |hop: usize| {
+    let warning = |(hop, to): (usize, usize)| {
         let (service, group, host) = hosts[hop];
-        let what = match &config.services[hops[hop].1].name {
+        let what = match &config.services[to].name {
             name if *name == service.name => "a listener of txlb itself".to_owned(),
             name => format!("a listener of txlb itself, of the service {name}, which leads back"),
         };
@@ -193,20 +210,19 @@ fn host_addresses(
     }
 }
 
-/// A host that is a listener of a service: from which service sessions come, and to which they go.
-/// Services are numbers here.
-type Hop = (usize, usize);
+/// A host that is a listener of services: from which service sessions come, and to which they go,
+/// by the ports that clients ask for. Services are numbers here.
+type Hop = (usize, BTreeSet<usize>);
 
-/// Indices of the hops that close a loop with hops before them. Without these there is no loop;
-/// chains of services stay.
-fn find_closing_hops(hops: &[Hop]) -> Vec<usize> {
+/// Indices of the hops that close a loop with hops before them, and the service that leads back.
+/// Without these there is no loop; chains of services stay.
+fn find_closing_hops(hops: &[Hop]) -> Vec<(usize, usize)> {
     let mut chains: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     let mut closing = Vec::new();
     for (index, (from, to)) in hops.iter().enumerate() {
-        if is_reachable(&chains, *to, *from) {
-            closing.push(index);
-        } else {
-            chains.entry(*from).or_default().insert(*to);
+        match to.iter().find(|to| is_reachable(&chains, **to, *from)) {
+            Some(to) => closing.push((index, *to)),
+            None => chains.entry(*from).or_default().extend(to),
         }
     }
     closing
@@ -302,17 +318,78 @@ mod tests {
         assert_eq!(warned(&circle), ["c/g/h0"]);
     }
 
+    /// Warnings where the services have these listeners and hosts, and 127.0.0.0/8 is local.
+    fn warned_of_listens(services: &[(&str, &str, &str)]) -> Vec<String> {
+        let service = |(name, listens, host): &(&str, &str, &str)| {
+            format!(
+                "<service name='{name}'>{listens}<group name='g' enable='1'>\
+                 <host name='h' ip='{host}'/></group></service>"
+            )
+        };
+        let all: String = services.iter().map(service).collect();
+        let config = config::read(format!("<config>{all}</config>").as_bytes());
+        let local = |ip: IpAddr| ip.is_loopback();
+        let warnings = warnings_where(&config.unwrap().config, &BTreeMap::new(), &local);
+        let host = |warning: String| warning.split(' ').nth(2).unwrap_or_default().to_owned();
+        warnings.into_iter().map(host).collect()
+    }
+
+    #[test]
+    fn a_host_without_a_port_is_looked_for_at_all_ports_of_its_service() {
+        // The first port leads nowhere back, the second one does.
+        let services = |back: &'static str| {
+            [
+                ("a", "<listen ip='127.0.0.5:10-11'/>", "127.0.0.1"),
+                ("b", "<listen ip='127.0.0.1:10'/>", "127.0.0.2:9"),
+                ("c", "<listen ip='127.0.0.1:11'/>", back),
+            ]
+        };
+        assert_eq!(warned_of_listens(&services("127.0.0.5:11")), ["c/g/h"]);
+        assert!(warned_of_listens(&services("127.0.0.5:12")).is_empty());
+    }
+
+    #[test]
+    fn where_a_header_says_the_port_a_host_without_one_is_looked_for_at_any() {
+        let services = |listen: &'static str| {
+            [
+                ("a", listen, "127.0.0.6"),
+                (
+                    "b",
+                    "<listen ip='127.0.0.6:13' proxy='require'/>",
+                    "127.0.0.5:12",
+                ),
+            ]
+        };
+        let with_header = services("<listen ip='127.0.0.5:12' proxy='require'/>");
+        assert_eq!(warned_of_listens(&with_header), ["b/g/h"]);
+        let without = services("<listen ip='127.0.0.5:12'/>");
+        assert!(warned_of_listens(&without).is_empty());
+    }
+
+    fn closing(hops: &[(usize, usize)]) -> Vec<usize> {
+        let hops: Vec<Hop> = hops
+            .iter()
+            .map(|(from, to)| (*from, BTreeSet::from([*to])))
+            .collect();
+        let closing = find_closing_hops(&hops).into_iter();
+        closing.map(|(index, _)| index).collect()
+    }
+
     #[test]
     fn a_chain_is_no_loop_and_the_hop_that_closes_one_is_found() {
-        assert_eq!(find_closing_hops(&[(0, 1), (1, 2), (0, 2)]), []);
-        assert_eq!(find_closing_hops(&[(0, 0)]), [0]);
-        assert_eq!(find_closing_hops(&[(0, 1), (1, 0), (1, 2)]), [1]);
-        assert_eq!(
-            find_closing_hops(&[(0, 1), (1, 2), (2, 0), (2, 1), (2, 3)]),
-            [2, 3]
-        );
+        assert!(closing(&[(0, 1), (1, 2), (0, 2)]).is_empty());
+        assert_eq!(closing(&[(0, 0)]), [0]);
+        assert_eq!(closing(&[(0, 1), (1, 0), (1, 2)]), [1]);
+        assert_eq!(closing(&[(0, 1), (1, 2), (2, 0), (2, 1), (2, 3)]), [2, 3]);
         // Two hosts of a group that are the same listener.
-        assert_eq!(find_closing_hops(&[(0, 1), (0, 1), (1, 0), (1, 0)]), [2, 3]);
+        assert_eq!(closing(&[(0, 1), (0, 1), (1, 0), (1, 0)]), [2, 3]);
+    }
+
+    #[test]
+    fn a_host_that_closes_a_loop_at_one_port_is_no_way_at_its_others() {
+        let hop = |from, to: &[usize]| (from, to.iter().copied().collect());
+        let hops = [hop(0, &[1]), hop(1, &[0, 2]), hop(2, &[1])];
+        assert_eq!(find_closing_hops(&hops), [(1, 0)]);
     }
 
     /// Without the hops that are reported, services can be put in an order; with any of them
@@ -323,10 +400,10 @@ mod tests {
             let mut random = Random::new(seed);
             let (services, count) = (1 + random.below(6), random.below(12));
             let mut hop = || (random.below(services), random.below(services));
-            let hops: Vec<Hop> = (0..count).map(|_| hop()).collect();
-            let closing = find_closing_hops(&hops);
+            let hops: Vec<(usize, usize)> = (0..count).map(|_| hop()).collect();
+            let closing = closing(&hops);
             let kept = |index: &usize| !closing.contains(index);
-            let left: Vec<Hop> = (0..count).filter(kept).map(|index| hops[index]).collect();
+            let left: Vec<_> = (0..count).filter(kept).map(|index| hops[index]).collect();
             assert!(has_order(&left, services), "seed {seed}: {hops:?}");
             for index in &closing {
                 let mut more = left.clone();
@@ -337,7 +414,7 @@ mod tests {
     }
 
     /// Takes away services that lead nowhere, until none is left.
-    fn has_order(hops: &[Hop], services: usize) -> bool {
+    fn has_order(hops: &[(usize, usize)], services: usize) -> bool {
         let mut left: BTreeSet<usize> = (0..services).collect();
         loop {
             let is_reachable =

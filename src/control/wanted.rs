@@ -90,8 +90,10 @@ fn wanted_of(
     let mut wanted = WantedListeners::new();
     for service in &config.services {
         for listen in &service.listens {
+            // Once for all ports of a range.
+            let proxy_from = listen.expects_header_from().map(Arc::from);
             for place in places_of_resolved(&listen.address, resolutions)? {
-                add_wanted(&mut wanted, place, service, listen)?;
+                add_wanted(&mut wanted, place, (service, listen), proxy_from.as_ref())?;
             }
         }
     }
@@ -130,8 +132,8 @@ fn addresses_of(name: &str, before: &WantedListeners) -> Vec<IpAddr> {
 fn add_wanted(
     wanted: &mut WantedListeners,
     place: BindAddress,
-    service: &Service,
-    listen: &Listener,
+    (service, listen): (&Service, &Listener),
+    proxy_from: Option<&Arc<[Network]>>,
 ) -> Result<(), Error> {
     let only_its_own = place.port() == 0;
     let key = ListenKey {
@@ -141,7 +143,7 @@ fn add_wanted(
     };
     let listener = WantedListener {
         service: service.name.clone(),
-        proxy_from: listen.expects_header_from().map(Arc::from),
+        proxy_from: proxy_from.cloned(),
         name: name(&listen.address).map(str::to_owned),
     };
     // Default options come first, so this is the first one at the place.
@@ -283,6 +285,21 @@ pub(super) mod tests {
                 "{refused:?}"
             );
         }
+    }
+
+    #[test]
+    fn all_ports_of_a_range_share_one_list_of_networks() {
+        let mut config = config(&[("a", &["127.0.0.1:4711-4720"])]);
+        config.services[0].listens[0].proxy = true;
+        config.services[0].listens[0].proxy_from = vec!["10.0.0.0/8".parse().unwrap()];
+        let wanted = wanted(&config, &WantedListeners::new(), ResolveScope::New).unwrap();
+        assert_eq!(wanted.len(), 10);
+        let lists: BTreeSet<_> = wanted
+            .values()
+            .map(|it| it.proxy_from.as_ref().map(|list| list.as_ptr()))
+            .collect();
+        assert_eq!(lists.len(), 1);
+        assert!(!lists.contains(&None));
     }
 
     #[test]

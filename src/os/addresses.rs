@@ -79,12 +79,21 @@ pub fn has_source_address(address: SocketAddr) -> bool {
     // port left. A datagram socket needs a source address too, but has ports of its own, so
     // it distinguishes the two.
     // Tests: the_loopback_can_be_reached, a_host_that_no_address_of_this_machine_reaches_is_down.
-    let connected = socket(family_of(address.ip()), SocketType::DGRAM, None)
-        .and_then(|socket| connect(socket, &address));
     !matches!(
-        connected,
+        connect_datagram(address),
         Err(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT | Errno::NETUNREACH)
     )
+}
+
+/// Whether this machine has a route to `address`, from whichever of its addresses.
+pub fn has_route(address: SocketAddr) -> bool {
+    connect_datagram(address).is_ok()
+}
+
+/// Sends nothing.
+fn connect_datagram(address: SocketAddr) -> Result<(), Errno> {
+    let socket = socket(family_of(address.ip()), SocketType::DGRAM, None)?;
+    connect(socket, &address)
 }
 
 /// The local ports that connect(2) chooses from (ephemeral ports).

@@ -26,6 +26,8 @@ pub(crate) enum Shortage {
     Ports,
     /// An address that is configured as the source of connections.
     Source(IpAddr),
+    /// A way to a host from an address that is configured as the source of connections.
+    Route(IpAddr),
     /// The right to connect from addresses of clients.
     Transparency,
 }
@@ -49,19 +51,22 @@ impl Shortage {
     pub(crate) fn is_of_address(self) -> bool {
         matches!(
             self,
-            Shortage::Ports | Shortage::Source(_) | Shortage::Transparency
+            Shortage::Ports | Shortage::Source(_) | Shortage::Route(_) | Shortage::Transparency
         )
     }
 
     /// Whether it does not pass before an operator does something.
     pub(crate) fn needs_operator(self) -> bool {
-        matches!(self, Shortage::Source(_) | Shortage::Transparency)
+        matches!(
+            self,
+            Shortage::Source(_) | Shortage::Route(_) | Shortage::Transparency
+        )
     }
 
     /// The error as which it is counted.
     pub(crate) fn resource_error(self) -> ResourceError {
         match self {
-            Shortage::Ports | Shortage::Source(_) | Shortage::Transparency => {
+            Shortage::Ports | Shortage::Source(_) | Shortage::Route(_) | Shortage::Transparency => {
                 ResourceError::NoPorts
             }
             _ => ResourceError::NoDescriptors,
@@ -77,6 +82,13 @@ impl fmt::Display for Shortage {
                     f,
                     "{ip} is not an address of this machine: add it to an interface, or take it \
                      out of the group's source"
+                );
+            }
+            Shortage::Route(ip) => {
+                return write!(
+                    f,
+                    "the host cannot be reached from {ip}: add a route, or take the address out \
+                     of the group's source"
                 );
             }
             Shortage::Transparency => {

@@ -385,10 +385,16 @@ fn connect_specially(options: ConnectOptions, to: SocketAddr) -> Result<TcpStrea
         Err(error) => error,
     };
     let source = options.source.map(|source| source.address.ip());
+    let is_own = options.source.is_some_and(|it| !it.is_transparent);
     Err(match (error, source) {
         (ConnectFromError::NotOurs, Some(ip)) => ConnectError::Local(Shortage::Source(ip)),
         (ConnectFromError::NotPermitted, _) => ConnectError::Local(Shortage::Transparency),
-        // EINVAL: from a loopback address to another machine.
+        // From another address of this machine it may be reached.
+        (ConnectFromError::System(error), Some(ip))
+            if is_own && is_unreachable(&error) && addresses::has_route(to) =>
+        {
+            ConnectError::Local(Shortage::Route(ip))
+        }
         (ConnectFromError::System(error), Some(ip)) if error.kind() == ErrorKind::InvalidInput => {
             let why = format!("it cannot be reached from {ip}");
             ConnectError::Host(Failure::Other(why))
@@ -398,6 +404,15 @@ fn connect_specially(options: ConnectOptions, to: SocketAddr) -> Result<TcpStrea
             ConnectError::Local(Shortage::Ports)
         }
     })
+}
+
+/// Whether no route leads to a host, from the address to which the socket is bound. `EINVAL`: from
+/// a loopback address to another machine.
+fn is_unreachable(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::InvalidInput | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+    )
 }
 
 /// Whether a socket is connected to itself, by TCP's simultaneous open.

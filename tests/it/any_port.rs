@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use crate::support::client::{Session, who};
+use crate::support::client::{End, Session, fate, who};
 use crate::support::control::Controlled;
 use crate::support::host::{Host, Listener};
 use crate::support::until;
@@ -66,13 +66,28 @@ fn a_host_without_a_port_is_checked_at_that_of_the_first_listener() {
     let task = "<manager><hostCheck interval=\"0.1\" enable=\"false\"/></manager>";
     let mut txlb = Controlled::start(&config(&[at_one, at_two], MACHINE, task));
     // Nobody listens at the first port: what fails there has failed.
-    drop(crate::support::client::fate(at_one));
+    drop(fate(at_one));
     txlb.txlb
         .wait_for("host web:main/a is down: connection refused");
     let host = Host::on(Listener::from(TcpListener::bind(there).unwrap()), "one");
     txlb.txlb.wait_for("host web:main/a is up");
     until("the host is back", || who(at_one) == "one");
     drop(host);
+}
+
+#[test]
+fn a_host_without_a_port_that_refuses_at_another_than_the_first_has_not_failed() {
+    let ((one, at_one), (two, at_two)) = (port_of_both(), port_of_both());
+    let _one = Host::on(one, "one");
+    drop(two);
+    let mut txlb = Controlled::start(&config(&[at_one, at_two], MACHINE, ""));
+    for _ in 0..2 {
+        assert_eq!(fate(at_two), (Vec::new(), End::Reset));
+        assert_eq!(who(at_one), "one");
+    }
+    let status = txlb.tell(&["--json", "status"]);
+    assert!(status.contains(r#""failed_connects":0"#), "{status}");
+    assert_eq!(txlb.txlb.count(" is down"), 0);
 }
 
 #[test]

@@ -79,3 +79,38 @@ fn services_may_be_chained_and_a_change_that_makes_a_circle_is_warned_of() {
     let file = folder.write("chain.xml", config(&[host.address().to_string()]));
     assert!(!run(&["-t", "-f", text(&file)]).stderr.contains("circles"));
 }
+
+/// Two ports of the one host lead to two services, of which only the second leads back; and two
+/// services of which each tells the other the port that the client asked for.
+#[test]
+fn a_circle_over_one_of_the_ports_of_a_host_without_a_port_is_refused() {
+    let service = |name: &str, listens: &str, group: &str, host: &str| {
+        format!(
+            "<service name=\"{name}\">{listens}<group name=\"main\" enable=\"true\"{group}>\
+             <host name=\"one\" ip=\"{host}\"/></group></service>"
+        )
+    };
+    let mut ports = [free_port(), free_port()];
+    ports.sort_unstable();
+    let [first, second] = ports;
+    let listen = |ip: &str, port: u16| format!("<listen ip=\"{ip}:{port}\"/>");
+    let both = listen("127.0.0.5", first) + &listen("127.0.0.5", second);
+    let back = format!("127.0.0.5:{second}");
+    let services = [
+        service("a", &both, "", "127.0.0.6"),
+        service("b", &listen("127.0.0.6", first), "", "127.0.0.7:9"),
+        service("c", &listen("127.0.0.6", second), "", &back),
+    ];
+    let mut txlb = Txlb::start(&format!("<config>{}</config>", services.concat()));
+    assert_eq!(txlb.count("host c:main/one is down: "), 1);
+    drop(txlb);
+    let with_header = |listen: String| listen.replace("/>", " proxy=\"require\"/>");
+    let (at_a, at_b) = (listen("127.0.0.5", second), listen("127.0.0.6", first));
+    let sends = " sendProxy=\"v1\"";
+    let services = [
+        service("a", &with_header(at_a), sends, "127.0.0.6"),
+        service("b", &with_header(at_b), sends, &back),
+    ];
+    let mut txlb = Txlb::start(&format!("<config>{}</config>", services.concat()));
+    assert_eq!(txlb.count("host b:main/one is down: "), 1);
+}

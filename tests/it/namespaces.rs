@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 
-use crate::support::client::{End, connect_from, patient, read_all, who};
+use crate::support::client::{End, connect_from, fate, patient, read_all, who};
 use crate::support::config::{web, web_service};
 use crate::support::host::{Host, tcp_socket};
 use crate::support::rerun::{only, own_program, passes};
@@ -161,6 +161,36 @@ fn each_source_address_has_ports_of_its_own_and_one_without_is_passed_over() {
     assert!(sources.contains(&peer.ip()), "{peer}");
     assert_eq!(txlb.count(" is down"), 0);
     drop((more, also));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_source_address_without_a_route_to_the_host_is_passed_over_and_named() {
+    let name = "a_source_address_without_a_route_to_the_host_is_passed_over_and_named";
+    // The rule that comes first on every machine has to come after the others.
+    let rules = "ip rule add pref 9 lookup local && ip rule del pref 0 && \
+                 ip rule add pref 1 from 127.0.3.1 unreachable && \
+                 ip rule add pref 2 from 127.0.3.2 blackhole";
+    if !is_inside(name, rules) {
+        return;
+    }
+    let host = Host::new("a");
+    let with_source = |source: &str| {
+        let config = web("connectTimeout='0.2'", "roundr", &[host.address()]);
+        let attributes = format!("source=\"{source}\" enable=\"true\"");
+        config.replace("enable=\"true\"", &attributes)
+    };
+    let mut txlb = Txlb::start(&with_source("127.0.3.1 127.0.3.2 127.0.3.3"));
+    for _ in 0..6 {
+        assert_eq!(who(txlb.address()), "a");
+    }
+    txlb.wait_for("the host cannot be reached from 127.0.3.");
+    assert_eq!(txlb.count(" is down"), 0);
+    // With no other address clients wait, as where no port is left.
+    let mut txlb = Txlb::start(&with_source("127.0.3.1 127.0.3.2"));
+    assert_eq!(fate(txlb.address()), (Vec::new(), End::Reset));
+    txlb.wait_for("the host cannot be reached from 127.0.3.");
+    assert_eq!(txlb.count(" is down"), 0);
 }
 
 /// Sessions to one host address at the same time, of which one source has ports for 2,000.

@@ -21,6 +21,9 @@ const NAME: &str = "a_host_sees_the_address_and_port_of_the_client";
 const TXLB: &str = "10.1.0.1:9000";
 const HOST: &str = "10.2.0.2:7000";
 
+/// A host that no route leads to.
+const UNREACHABLE: &str = "10.3.0.2:7000";
+
 /// Clients on one network, hosts on another, and txlb as the gateway between them.
 const MACHINES: &str = "
 mkdir -p /run/netns
@@ -113,9 +116,15 @@ fn a_host_sees_the_address_and_port_of_the_client() {
         assert!(length > 0, "the host has ended: {seen}");
         seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
     }
-    let config = web("", "roundr", &[HOST.parse().unwrap()]);
+    let config = web(
+        "",
+        "roundr",
+        &[UNREACHABLE, HOST].map(|host| host.parse().unwrap()),
+    );
     let config = config.replace("127.0.0.1:0", TXLB);
     let config = config.replace("enable=\"true\"", "source=\"client\" enable=\"true\"");
-    let _txlb = Txlb::start(&config);
+    let mut txlb = Txlb::start(&config);
     passes(&mut on_machine("clients", "client"));
+    // What only a client's address may have caused is held against no host.
+    assert_eq!(txlb.count(" is down"), 0);
 }

@@ -1,7 +1,7 @@
 //! Connects a session to the host that was picked, from one source address after the other.
 
 use super::{Connection, Context};
-use crate::balance::SourceTurn;
+use crate::balance::{Failure, HostId, SourceTurn};
 use crate::relay::client_lookup::ClientTable;
 use crate::relay::failure::{ConnectError, Shortage};
 use crate::relay::session::Side;
@@ -13,6 +13,25 @@ use crate::relay::transport::Transport;
 /// How many source addresses without a free port one run tries. Each search takes as long as there
 /// are ports, and many addresses may run out at the same time.
 const MOST_SEARCHES: usize = 4;
+
+/// Which failures of a connect say nothing of its host: checks and other sessions judge it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Excuse {
+    /// It comes from the client's own address: what the host answers may go astray.
+    own_address: bool,
+    /// It goes to a port that the client chose, and at which the host is not checked.
+    unchecked_port: bool,
+}
+
+impl Excuse {
+    /// Whether this failure says nothing of the host.
+    pub(super) fn covers(self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Refused => self.unchecked_port,
+            _ => self.own_address,
+        }
+    }
+}
 
 impl<T: Transport> Connection<T> {
     /// Starts a connect to the picked host. A source address without a free port, or that this
@@ -31,6 +50,7 @@ impl<T: Transport> Connection<T> {
         let (mut retry_ms, mut was_tried, mut searches) = (u64::MAX, false, 0);
         for options in sources(source, Some(self.client_address), to) {
             let from = options.source;
+            self.excuse.own_address = from.is_some_and(|it| it.is_transparent);
             if searches == MOST_SEARCHES {
                 retry_ms = retry_ms.min(now_ms + TICK_MS);
                 break;
@@ -73,25 +93,33 @@ impl<T: Transport> Connection<T> {
     /// Gives a picked host without a port the one that the client asked for. Returns whether it has
     /// one now.
     fn choose_port(&mut self) -> bool {
+        self.excuse = Excuse::default();
         let Some(picked) = self.picked.as_mut().filter(|it| it.address.port() == 0) else {
             return true;
         };
         let asked = self.first_bytes.as_ref().and_then(|it| it.asked);
         let asked = asked.or_else(|| self.transport.asked_address());
         let port = asked.map_or(0, |asked| asked.port());
+        let checked_at = self.group.check_address(picked.address);
         picked.address.set_port(port);
+        self.excuse.unchecked_port = checked_at != Some(picked.address);
         port != 0
     }
 
-    /// Leaves the picked host to others, through no fault of its own: it has no port, and a header
-    /// says that this client asked for port 0.
+    /// Passes over the picked host: it has no port, and a header says that this client asked for
+    /// port 0.
     fn pass_over_host(&mut self, now_ms: u64) {
         if let Some(picked) = self.picked.take() {
-            let client = self.client_address.ip();
-            self.group.pool().release(picked.id, client, now_ms);
-            self.log_emptied();
-            self.session.handle_connect_failed(picked.id, false, now_ms);
+            self.leave_host(picked.id, false, now_ms);
         }
+    }
+
+    /// Leaves a host to others, through no fault of its own, and goes on with another.
+    pub(super) fn leave_host(&mut self, host: HostId, timed_out: bool, now_ms: u64) {
+        let client = self.client_address.ip();
+        self.group.pool().release(host, client, now_ms);
+        self.log_emptied();
+        self.session.handle_connect_failed(host, timed_out, now_ms);
     }
 
     /// Gives the picked host back to the pool: none of the sources can be used before `retry_ms`,
@@ -111,5 +139,37 @@ impl<T: Transport> Connection<T> {
         if was_tried {
             self.log_emptied();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_host_that_refuses_a_clients_own_address_is_to_blame() {
+        let from_client = Excuse {
+            own_address: true,
+            unchecked_port: false,
+        };
+        for failure in [
+            Failure::TimedOut,
+            Failure::Unreachable,
+            Failure::Other(String::new()),
+        ] {
+            assert!(from_client.covers(&failure), "{failure:?}");
+            assert!(!Excuse::default().covers(&failure), "{failure:?}");
+        }
+        assert!(!from_client.covers(&Failure::Refused));
+    }
+
+    #[test]
+    fn a_port_at_which_a_host_is_not_checked_may_refuse() {
+        let elsewhere = Excuse {
+            own_address: false,
+            unchecked_port: true,
+        };
+        assert!(elsewhere.covers(&Failure::Refused));
+        assert!(!elsewhere.covers(&Failure::TimedOut));
     }
 }

@@ -5,6 +5,8 @@
 
 mod connect;
 
+use connect::Excuse;
+
 use std::io::{self, ErrorKind};
 use std::mem;
 use std::net::SocketAddr;
@@ -42,6 +44,8 @@ pub(crate) struct Connection<T: Transport> {
     pub(crate) group: Arc<Group>,
     /// The host on which the session is counted.
     pub(crate) picked: Option<Picked>,
+    /// Which failures of the connect are not the host's fault.
+    excuse: Excuse,
     /// The host's part is over, and the pool knows: the session no longer keeps it busy.
     pub(super) host_ended: bool,
     /// The entry in the client lookup, if hosts can ask.
@@ -111,6 +115,7 @@ impl<T: Transport> Connection<T> {
             group: Arc::clone(&admission.service.group),
             admission,
             picked: None,
+            excuse: Excuse::default(),
             host_ended: false,
             client_entry: None,
             queued: false,
@@ -381,11 +386,7 @@ impl<T: Transport> Connection<T> {
         // The client has waited as long as it may; the host has time left and has not failed.
         // Test: a_connect_cut_by_the_clients_timeout_is_not_blamed_on_the_host.
         if let Some(picked) = self.drop_host() {
-            let client = self.client_address.ip();
-            self.group.pool().release(picked.id, client, context.now_ms);
-            self.log_emptied();
-            self.session
-                .handle_connect_failed(picked.id, true, context.now_ms);
+            self.leave_host(picked.id, true, context.now_ms);
         }
     }
 
@@ -400,6 +401,9 @@ impl<T: Transport> Connection<T> {
         );
         let (client, now_ms) = (self.client_address.ip(), context.now_ms);
         match error {
+            ConnectError::Host(failure) if self.excuse.covers(&failure) => {
+                return self.leave_host(picked.id, failure == Failure::TimedOut, now_ms);
+            }
             ConnectError::Host(failure) => {
                 let timed_out = failure == Failure::TimedOut;
                 let (id, address) = (picked.id, picked.address);

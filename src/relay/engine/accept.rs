@@ -227,7 +227,7 @@ impl<T: Transport> Engine<T> {
         if !self.shared.may_log_shortage(self.now_ms) {
             return;
         }
-        if let Shortage::Source(ip) = shortage {
+        if let Shortage::Source(ip) | Shortage::Route(ip) = shortage {
             log::error!("cannot connect to {address} from {ip}: {shortage}");
         } else {
             log::error!("cannot connect to {address} for the moment, clients wait: {shortage}");

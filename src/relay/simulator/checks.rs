@@ -264,7 +264,10 @@ impl SimulatedTransport {
         };
         let may_be_again = match end {
             AttemptEnd::Failed(_) => host_farm.group.pool().has_moved(picked.id, picked.address),
-            AttemptEnd::ResetByHost | AttemptEnd::Abandoned | AttemptEnd::Replayed { .. } => false,
+            AttemptEnd::ResetByHost
+            | AttemptEnd::Abandoned
+            | AttemptEnd::Excused { .. }
+            | AttemptEnd::Replayed { .. } => false,
             AttemptEnd::Connected { .. } | AttemptEnd::NoPort | AttemptEnd::NoDescriptor => true,
         };
         if !may_be_again {

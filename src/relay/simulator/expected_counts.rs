@@ -112,7 +112,7 @@ impl ExpectedCounts {
                 totals.connect_ms += took_ms;
             }
             AttemptEnd::Failed(_) | AttemptEnd::ResetByHost => totals.failures += 1,
-            AttemptEnd::Abandoned => {}
+            AttemptEnd::Abandoned | AttemptEnd::Excused { .. } => {}
             AttemptEnd::Replayed { to_host } => totals.bytes[0] += to_host,
             AttemptEnd::NoPort => self.no_port += 1,
             AttemptEnd::NoDescriptor => self.no_descriptor += 1,

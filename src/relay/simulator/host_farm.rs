@@ -15,6 +15,7 @@ use super::super::ending::{EndCause, HostCauses};
 use super::super::failure::{ConnectError, Shortage, classify_connect_error};
 use super::super::plan::Group;
 use super::socket::Connect;
+use super::transport::ASKED;
 use super::world::WORKERS;
 use crate::balance::{
     AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
@@ -49,9 +50,11 @@ pub(super) struct HostFarm {
     /// The group as it is configured.
     config: config::Group,
     behaviours: Vec<Behaviour>,
+    /// Where hosts without a port are checked.
+    checked_port: u16,
     /// What this machine lacks.
     shortage: Option<Errno>,
-    /// Source addresses that this machine does not have.
+    /// Source addresses that this machine does not have, or that reach no host.
     absent: Vec<IpAddr>,
     /// It has lacked local ports, so a worker may spare an address of any client.
     lacked_ports: bool,
@@ -97,9 +100,15 @@ impl HostFarm {
             true => behaviour,
             false => any_behaviour(random),
         });
+        let behaviours = behaviours.collect();
+        let pool = HostPool::new(&group, WORKERS, 0);
+        let group_of_pool = Group::new("web", "main", pool);
+        let checked_port = [ASKED.port(), FIRST_PORT][source_random.index(2)];
+        group_of_pool.set_check_port(checked_port);
         HostFarm {
-            behaviours: behaviours.collect(),
-            group: Arc::new(Group::new("web", "main", HostPool::new(&group, WORKERS, 0))),
+            behaviours,
+            group: Arc::new(group_of_pool),
+            checked_port,
             config: group,
             shortage: None,
             absent: Vec::new(),
@@ -344,6 +353,15 @@ impl HostFarm {
         self.behaviours[(port + last) % self.behaviours.len()]
     }
 
+    /// Whether a host has no port, and is picked for a port at which it is not checked.
+    pub(super) fn is_unchecked(&self, picked: &Picked) -> bool {
+        let pool = self.group.pool();
+        let mut hosts = pool.hosts();
+        let own = hosts.find(|it| it.id == picked.id);
+        let port = own.and_then(|it| it.address).map(|it| it.port());
+        port == Some(0) && picked.address.port() != self.checked_port
+    }
+
     /// Whether this machine has no file descriptor left.
     pub(super) fn lacks_descriptors(&self) -> bool {
         self.shortage == Some(Errno::MFILE)
@@ -364,7 +382,10 @@ impl HostFarm {
     ) -> Result<Connect, ConnectError> {
         let source = from.map(|from| from.address.ip());
         if let Some(ip) = source.filter(|ip| self.absent.contains(ip)) {
-            return Err(ConnectError::Local(Shortage::Source(ip)));
+            return Err(ConnectError::Local(match ip {
+                IpAddr::V4(v4) if v4.octets()[3] % 2 == 0 => Shortage::Route(ip),
+                _ => Shortage::Source(ip),
+            }));
         }
         self.connect_of_any(address, random, now_ms)
             .map_err(|error| classify_connect_error(&error.into()))

@@ -48,6 +48,7 @@ impl Transport for SimulatedTransport {
         self.attempt = Some(Attempt {
             picked: to.clone(),
             from,
+            is_at_unchecked_port: farm.is_unchecked(to),
             since_ms: self.loop_ms,
         });
         match farm.connect(to.address, from, &mut self.random, self.now_ms) {

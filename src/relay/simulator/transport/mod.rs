@@ -52,6 +52,10 @@ pub(super) enum AttemptEnd {
     ResetByHost,
     /// The client had waited long enough before the host's time was over.
     Abandoned,
+    /// It failed in a way that says nothing of the host.
+    Excused {
+        timed_out: bool,
+    },
     /// It accepted, and ended before it said anything. So many bytes were written to it.
     Replayed {
         to_host: u64,
@@ -171,8 +175,20 @@ impl Network {
 pub(super) struct Attempt {
     picked: Picked,
     from: Option<SourceAddress>,
+    /// The host has no port, and is not checked at the one that the client asked for.
+    is_at_unchecked_port: bool,
     /// What its worker takes for its start.
     pub(super) since_ms: u64,
+}
+
+impl Attempt {
+    /// Whether this failure says nothing of the host.
+    fn excuses(&self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Refused => self.is_at_unchecked_port,
+            _ => self.from.is_some_and(|from| from.is_transparent),
+        }
+    }
 }
 
 impl SimulatedTransport {
@@ -359,12 +375,23 @@ impl SimulatedTransport {
     /// Ends the attempt.
     fn finish_attempt(&mut self, end: AttemptEnd) {
         let attempt = self.attempt.take().expect("no attempt to conclude");
+        let end = match end {
+            AttemptEnd::Failed(failure) if attempt.excuses(&failure) => AttemptEnd::Excused {
+                timed_out: failure == Failure::TimedOut,
+            },
+            end => end,
+        };
         match end {
-            AttemptEnd::Failed(_) | AttemptEnd::ResetByHost | AttemptEnd::Abandoned => {
+            AttemptEnd::Failed(_)
+            | AttemptEnd::ResetByHost
+            | AttemptEnd::Abandoned
+            | AttemptEnd::Excused { .. } => {
                 self.refused.push(attempt.picked.id);
                 self.timed_out = matches!(
                     end,
-                    AttemptEnd::Failed(Failure::TimedOut) | AttemptEnd::Abandoned
+                    AttemptEnd::Failed(Failure::TimedOut)
+                        | AttemptEnd::Abandoned
+                        | AttemptEnd::Excused { timed_out: true }
                 );
             }
             AttemptEnd::NoPort => self.no_port.push(attempt.picked.id),
