@@ -83,8 +83,9 @@ impl Session {
     // a_host_that_only_listens_is_not_asked_twice,
     // a_host_that_was_asked_nothing_is_not_replaced.
     pub(super) fn may_replay(&self) -> bool {
+        let has_asked = self.spoke[Direction::ToHost.index()] || self.to_host.is_readable();
         self.to_host.keeps_all()
-            && self.spoke[Direction::ToHost.index()]
+            && has_asked
             && self.to_client.has_ended()
             && !self.to_client.is_closed()
             && !self.is_broken(Side::Client)
