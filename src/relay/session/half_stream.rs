@@ -509,11 +509,6 @@ impl HalfStream {
         self.free_buffer();
     }
 
-    /// Whether its source has said all.
-    pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.source, Source::Ending | Source::Ended)
-    }
-
     /// Whether nothing is known to be on its way.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.has_unsent() && self.source != Source::Readable

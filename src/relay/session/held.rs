@@ -51,8 +51,7 @@ impl Session {
     /// Enough is known of the client: it needs a host. Its waiting time for one begins.
     pub(crate) fn handle_first_bytes(&mut self, now_ms: u64) {
         if let State::FirstBytes { .. } = self.state {
-            let awake_ms = now_ms.saturating_sub(self.paused_ms);
-            self.awaited_ms = awake_ms.saturating_sub(self.started_ms);
+            self.begin_to_wait(now_ms);
             // A header is nothing that the host is told.
             self.spoke[Direction::ToHost.index()] = self.to_host.has_unsent();
             self.state = State::Picking;
@@ -86,10 +85,10 @@ impl Session {
         let has_asked = self.spoke[Direction::ToHost.index()] || self.to_host.is_readable();
         self.to_host.keeps_all()
             && has_asked
-            && self.to_client.has_ended()
+            && self.to_client.is_ending()
             && !self.to_client.is_closed()
             && !self.is_broken(Side::Client)
-            && (self.is_broken(Side::Host) || !self.to_host.has_ended())
+            && (self.is_broken(Side::Host) || !self.to_host.is_ending())
     }
 
     /// Whether so few hosts have failed the client that it may have another one.
@@ -110,8 +109,7 @@ impl Session {
     /// The host is gone before it said anything: another one is asked. The client waits for it as
     /// long as for the first.
     pub(crate) fn handle_replay(&mut self, host: HostId, now_ms: u64) {
-        let awake_ms = now_ms.saturating_sub(self.paused_ms);
-        self.awaited_ms = awake_ms.saturating_sub(self.started_ms);
+        self.begin_to_wait(now_ms);
         self.broken = None;
         self.host_ended_first = false;
         self.peer_watch = PeerWatch::Later;
@@ -121,5 +119,11 @@ impl Session {
         self.to_host.rewind();
         self.attempts.add_failed(host, false);
         self.try_another(now_ms);
+    }
+
+    /// The client's waiting time for a host begins.
+    fn begin_to_wait(&mut self, now_ms: u64) {
+        let awake_ms = now_ms.saturating_sub(self.paused_ms);
+        self.awaited_ms = awake_ms.saturating_sub(self.started_ms);
     }
 }

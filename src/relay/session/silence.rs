@@ -130,8 +130,8 @@ impl Session {
         );
         match (
             takes_nothing,
-            self.to_host.has_ended(),
-            self.to_client.has_ended(),
+            self.to_host.is_ending(),
+            self.to_client.is_ending(),
         ) {
             // Bytes wait for one side alone.
             ((true, false), ..) => Side::Client,
