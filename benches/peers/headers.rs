@@ -6,9 +6,8 @@ use super::balancer::{Balancer, Peer, Task};
 use super::folder::Folder;
 use super::options::{Options, Part};
 use super::report::Report;
-use super::spread::Spread;
 use super::table::Table;
-use super::versus::{HOSTS, sample};
+use super::versus::{HOSTS, cost_and_ratio, in_turn, sample};
 
 /// A balancer, with or without headers for its hosts.
 struct Scene {
@@ -46,15 +45,8 @@ pub(crate) fn measure(
     for (place, scene) in scenes.iter().enumerate() {
         let mut cells = vec![scene.words.clone()];
         for rounds in [&keep_alive, &short] {
-            let cost = Spread::of(rounds.iter().map(|costs| costs[place] / 1000.0));
             // Of the same balancer without headers.
-            let plain = place - place % 2;
-            let ratio = Spread::of(rounds.iter().map(|costs| costs[place] / costs[plain]));
-            cells.push(format!("{:.1}", cost.median));
-            cells.push(match place == plain {
-                true => "1".to_owned(),
-                false => ratio.to_string(),
-            });
+            cells.extend(cost_and_ratio(rounds, place, place - place % 2));
         }
         eprintln!("Headers: {}", cells.join(" | "));
         table.row(cells);
@@ -73,15 +65,7 @@ fn rounds(
     scenes: &mut [Scene],
     part: Part,
 ) -> Outcome<Vec<Vec<f64>>> {
-    let mut rounds = Vec::new();
-    for round in 0..options.rounds {
-        let mut costs = vec![0.0; scenes.len()];
-        for turn in 0..scenes.len() {
-            let place = (turn + round) % scenes.len();
-            let balancer = &mut scenes[place].balancer;
-            costs[place] = sample(folder, part, balancer, options.seconds)?.total_ns;
-        }
-        rounds.push(costs);
-    }
-    Ok(rounds)
+    in_turn(options.rounds, scenes, |scene| {
+        Ok(sample(folder, part, &mut scene.balancer, options.seconds)?.total_ns)
+    })
 }

@@ -7,9 +7,8 @@ use super::exchange::{Idle, affordable};
 use super::folder::{Folder, free_address};
 use super::options::Options;
 use super::report::Report;
-use super::spread::Spread;
 use super::table::Table;
-use super::versus::{CLIENTS, under_load};
+use super::versus::{CLIENTS, cost_and_ratio, in_turn, under_load};
 use super::wrk::Load;
 
 /// Maximum idle sessions beside the load.
@@ -101,7 +100,7 @@ pub(crate) fn measure(folder: &Folder, options: &Options, report: &mut Report) -
         for (place, variant) in family.iter().enumerate() {
             let mut cells = vec![variant.words.clone()];
             for rounds in [&keep_alive, &short] {
-                cells.extend(cost_and_ratio(rounds, place));
+                cells.extend(cost_and_ratio(rounds, place, 0));
             }
             eprintln!("Scaling: {}", cells.join(" | "));
             table.row(cells);
@@ -148,27 +147,7 @@ fn rounds(
         clients: CLIENTS,
         seconds: options.seconds.div_ceil(2),
     };
-    let mut rounds = Vec::new();
-    for round in 0..options.rounds {
-        let mut costs = vec![0.0; scenes.len()];
-        for turn in 0..scenes.len() {
-            let place = (turn + round) % scenes.len();
-            costs[place] = under_load(folder, &mut scenes[place].balancer, load)?.total_ns;
-        }
-        rounds.push(costs);
-    }
-    Ok(rounds)
-}
-
-fn cost_and_ratio(rounds: &[Vec<f64>], place: usize) -> [String; 2] {
-    let cost = Spread::of(rounds.iter().map(|costs| costs[place] / 1000.0));
-    let ratio = Spread::of(rounds.iter().map(|costs| costs[place] / costs[0]));
-    [
-        format!("{:.1}", cost.median),
-        if place == 0 {
-            "1".to_owned()
-        } else {
-            ratio.to_string()
-        },
-    ]
+    in_turn(options.rounds, scenes, |scene| {
+        Ok(under_load(folder, &mut scene.balancer, load)?.total_ns)
+    })
 }

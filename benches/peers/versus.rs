@@ -177,6 +177,38 @@ pub(crate) fn sample(
     }
 }
 
+/// Costs in nanoseconds: by round, in the order of `scenes`. Each round begins with another one.
+pub(crate) fn in_turn<T>(
+    rounds: usize,
+    scenes: &mut [T],
+    mut cost: impl FnMut(&mut T) -> Outcome<f64>,
+) -> Outcome<Vec<Vec<f64>>> {
+    let mut all = Vec::new();
+    for round in 0..rounds {
+        let mut costs = vec![0.0; scenes.len()];
+        for turn in 0..scenes.len() {
+            let place = (turn + round) % scenes.len();
+            costs[place] = cost(&mut scenes[place])?;
+        }
+        all.push(costs);
+    }
+    Ok(all)
+}
+
+/// Two cells of a table: the cost at `place` in microseconds, and its ratio to that at `base`.
+pub(crate) fn cost_and_ratio(rounds: &[Vec<f64>], place: usize, base: usize) -> [String; 2] {
+    let cost = Spread::of(rounds.iter().map(|costs| costs[place] / 1000.0));
+    let ratio = Spread::of(rounds.iter().map(|costs| costs[place] / costs[base]));
+    [
+        format!("{:.1}", cost.median),
+        if place == base {
+            "1".to_owned()
+        } else {
+            ratio.to_string()
+        },
+    ]
+}
+
 /// Loads a balancer, and returns the cost of each request.
 pub(crate) fn under_load(
     folder: &Folder,
