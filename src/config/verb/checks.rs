@@ -1,7 +1,7 @@
 //! Verbs that change the checks of a group. A check has no name: it is known by its number, from 1.
 
 use super::apply::{group, group_mut};
-use super::numbered::{NumberedChange, numbered_changes};
+use super::numbered::NumberedList;
 use super::table::{CommandSchema, KeySchema, adds, group_keys, optional, replaces, required};
 use super::values::Values;
 use super::{CommandError, GroupKey, Verb};
@@ -107,22 +107,14 @@ fn check<'a>(values: &Values, config: &'a Config) -> Option<&'a Check> {
 
 /// The verbs that change the checks `from` of a group into `to`.
 pub(super) fn diff_checks(key: &GroupKey, from: &[Check], to: &[Check]) -> Vec<Verb> {
-    let verb = |schema| Values::new(schema).with_group(key);
-    let changes = numbered_changes(from, to).into_iter();
-    let verbs = changes.map(|change| match change {
-        NumberedChange::Set { number, from, to } => {
-            let differences = CHECK.differences(from, to);
-            verb(&SET_CHECK)
-                .with("check", number)
-                .with_pairs(differences)
-        }
-        NumberedChange::Delete { number } => verb(&DEL_CHECK).with("check", number),
-        NumberedChange::Add { before, item } => {
-            let added = verb(&ADD_CHECK).with_attributes(&CHECK, item);
-            added.maybe("before", before)
-        }
-    });
-    verbs.map(Verb).collect()
+    let checks = NumberedList {
+        key: "check",
+        table: &CHECK,
+        add: &ADD_CHECK,
+        set: &SET_CHECK,
+        delete: &DEL_CHECK,
+    };
+    checks.diff(|verb| verb.with_group(key), from, to)
 }
 
 #[cfg(test)]

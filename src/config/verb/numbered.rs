@@ -1,8 +1,45 @@
 //! Lists of items without names, such as checks and routes: each is known by its number, from 1.
 
+use super::Verb;
+use super::table::CommandSchema;
+use super::values::Values;
+use crate::config::attributes::ElementTable;
+
+/// Such a list as verbs know it.
+pub(super) struct NumberedList<T: 'static> {
+    /// The key that has an item's number.
+    pub(super) key: &'static str,
+    pub(super) table: &'static ElementTable<T>,
+    pub(super) add: &'static CommandSchema,
+    pub(super) set: &'static CommandSchema,
+    pub(super) delete: &'static CommandSchema,
+}
+
+impl<T: PartialEq> NumberedList<T> {
+    /// The verbs that change the list `from` into `to`. `owner` adds the keys of whose list it is.
+    pub(super) fn diff(&self, owner: impl Fn(Values) -> Values, from: &[T], to: &[T]) -> Vec<Verb> {
+        let verb = |schema| owner(Values::new(schema));
+        let changes = numbered_changes(from, to).into_iter();
+        let verbs = changes.map(|change| match change {
+            NumberedChange::Set { number, from, to } => {
+                let differences = self.table.differences(from, to);
+                verb(self.set)
+                    .with(self.key, number)
+                    .with_pairs(differences)
+            }
+            NumberedChange::Delete { number } => verb(self.delete).with(self.key, number),
+            NumberedChange::Add { before, item } => {
+                let added = verb(self.add).with_attributes(self.table, item);
+                added.maybe("before", before)
+            }
+        });
+        verbs.map(Verb).collect()
+    }
+}
+
 /// One change of such a list. Done one after the other, they lead from one list to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum NumberedChange<'a, T> {
+enum NumberedChange<'a, T> {
     /// The item of this number becomes another.
     Set {
         number: usize,
@@ -16,10 +53,7 @@ pub(super) enum NumberedChange<'a, T> {
 }
 
 /// The changes that lead from a list to another. What is the same at both ends stays.
-pub(super) fn numbered_changes<'a, T: PartialEq>(
-    from: &'a [T],
-    to: &'a [T],
-) -> Vec<NumberedChange<'a, T>> {
+fn numbered_changes<'a, T: PartialEq>(from: &'a [T], to: &'a [T]) -> Vec<NumberedChange<'a, T>> {
     let same = |pairs: &mut dyn Iterator<Item = (&T, &T)>| {
         pairs.take_while(|(from, to)| from == to).count()
     };

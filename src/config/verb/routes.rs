@@ -2,7 +2,7 @@
 
 use super::apply::{service, service_label, service_mut};
 use super::list::find_index;
-use super::numbered::{NumberedChange, numbered_changes};
+use super::numbered::NumberedList;
 use super::table::{
     CommandSchema, KeySchema, adds, force, optional, replaces, required, service_key,
 };
@@ -109,22 +109,14 @@ fn route<'a>(values: &Values, config: &'a Config) -> Option<&'a Route> {
 
 /// The verbs that change the routes `from` of a service into `to`.
 pub(super) fn diff_routes(service: &str, from: &[Route], to: &[Route]) -> Vec<Verb> {
-    let verb = |schema| Values::new(schema).with("service", service);
-    let changes = numbered_changes(from, to).into_iter();
-    let verbs = changes.map(|change| match change {
-        NumberedChange::Set { number, from, to } => {
-            let differences = ROUTE.differences(from, to);
-            verb(&SET_ROUTE)
-                .with("route", number)
-                .with_pairs(differences)
-        }
-        NumberedChange::Delete { number } => verb(&DEL_ROUTE).with("route", number),
-        NumberedChange::Add { before, item } => {
-            let added = verb(&ADD_ROUTE).with_attributes(&ROUTE, item);
-            added.maybe("before", before)
-        }
-    });
-    verbs.map(Verb).collect()
+    let routes = NumberedList {
+        key: "route",
+        table: &ROUTE,
+        add: &ADD_ROUTE,
+        set: &SET_ROUTE,
+        delete: &DEL_ROUTE,
+    };
+    routes.diff(|verb| verb.with("service", service), from, to)
 }
 
 #[cfg(test)]
