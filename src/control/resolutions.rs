@@ -172,7 +172,7 @@ fn unresolved_names(pool: &HostPool) -> BTreeSet<String> {
     let name = |host: HostStatus<'_>| match host.endpoint {
         Endpoint::Name { host, .. } => Some(host.clone()),
         Endpoint::Zoned { zone, .. } => Some(zone.clone()),
-        Endpoint::Address(_) => None,
+        Endpoint::Address(_) | Endpoint::Unix(_) => None,
     };
     without.filter_map(name).collect()
 }

@@ -3,7 +3,6 @@
 //! The kernel spreads clients over the workers by a hash of their addresses. That is even for
 //! thousands of clients, but of four long sessions one worker may get all.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -11,6 +10,7 @@ use super::plan::Service;
 use super::shared::Shared;
 use super::tcp_transport::TcpTransport;
 use super::transport::Transport;
+use crate::os::address::Address;
 use crate::sync::lock;
 
 /// Clients that may wait in a queue: as many as one iteration accepts at a listener.
@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 64;
 #[derive(Debug)]
 pub(crate) struct PendingConnection<T: Transport> {
     pub(crate) transport: T,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// Whether it must begin with a PROXY protocol header.
     pub(crate) wants_header: bool,
     pub(crate) admission: Admission<T>,

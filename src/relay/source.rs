@@ -4,17 +4,23 @@ use std::net::SocketAddr;
 
 use crate::balance::SourceTurn;
 use crate::config::Source;
+use crate::os::address::Address;
 use crate::os::outgoing::{ConnectOptions, SourceAddress};
 
 /// The ways to connect to `host`, in the order in which they are to be tried. Without a `turn`
-/// nothing is special about the only one. `client` is whose connection it is: a probe has none.
+/// nothing is special about the only one, nor to a Unix socket. `client` is whose connection it is:
+/// a probe has none, nor has a client of a Unix socket.
 pub(crate) fn sources(
     turn: Option<&SourceTurn>,
     client: Option<SocketAddr>,
-    host: SocketAddr,
+    host: &Address,
 ) -> impl Iterator<Item = ConnectOptions> {
-    let mptcp = turn.is_some_and(|turn| turn.mptcp);
-    addresses(turn, client, host).map(move |source| ConnectOptions { source, mptcp })
+    let of_tcp = host.socket_address().map(|host| {
+        let mptcp = turn.is_some_and(|turn| turn.mptcp);
+        addresses(turn, client, host).map(move |source| ConnectOptions { source, mptcp })
+    });
+    let of_unix = of_tcp.is_none().then(ConnectOptions::default);
+    of_tcp.into_iter().flatten().chain(of_unix)
 }
 
 /// `None` is the system's choice.

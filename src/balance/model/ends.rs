@@ -62,7 +62,7 @@ impl Model {
                 _ => HostEnd::Served,
             };
             let news = (end == HostEnd::Served, Some(end));
-            self.pool.host_reported(id, address, news, self.now_ms);
+            self.pool.host_reported(id, &address, news, self.now_ms);
             self.sessions[at].host_ended = true;
             self.learn(&name, address, end);
             self.end_busy(&name, end != HostEnd::Served);

@@ -249,7 +249,7 @@ impl Model {
         match self.random.below(16) {
             0 => {
                 self.pool
-                    .connect_failed(id, address, client, Failure::Refused, self.now_ms);
+                    .connect_failed(id, &address, client, Failure::Refused, self.now_ms);
                 let seen = self.hosts.get_mut(&name).unwrap();
                 seen.failures += 1;
                 seen.busy -= 1;
@@ -264,7 +264,7 @@ impl Model {
                 "an abandoned connect"
             }
             _ => {
-                self.pool.connected(id, address, self.now_ms);
+                self.pool.connected(id, &address, self.now_ms);
                 self.sessions[at].connected = true;
                 if self.random.below(2) == 0 {
                     self.sessions[at].picked.host.counters.add_bytes(0, 0, 1);
@@ -376,7 +376,7 @@ impl Model {
             .name
             .clone();
         let result = if good { Ok(()) } else { Err(Failure::TimedOut) };
-        self.pool.health_checked(id, address, result, self.now_ms);
+        self.pool.health_checked(id, &address, result, self.now_ms);
         self.apply_result(&name, address, good);
         "a check"
     }

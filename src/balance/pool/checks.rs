@@ -5,7 +5,7 @@ use crate::balance::agent::AgentReport;
 use crate::balance::health::{Failure, HealthChange};
 use crate::balance::host::Member;
 use crate::config::{Check, HostState};
-use std::net::SocketAddr;
+use crate::os::address::Address;
 use std::sync::Arc;
 
 /// A host at one endpoint, to be checked: results for a former one are ignored.
@@ -16,11 +16,11 @@ pub(crate) struct CheckedHost {
 }
 
 /// What a check needs to know of its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CheckTarget {
     /// The host's address; `None` if it is not checked now: it is down, has no address, or is a
     /// listener of this process.
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) address: Option<Address>,
     /// Whether the host has failed.
     pub(crate) has_failed: bool,
 }
@@ -71,7 +71,7 @@ impl HostPool {
         let member = member.filter(|it| it.position.is_some() && checked_host(it) == host)?;
         let is_checked = member.state != HostState::Down && !member.is_circular();
         Some(CheckTarget {
-            address: member.address.filter(|_| is_checked),
+            address: member.address.clone().filter(|_| is_checked),
             has_failed: member.has_failed(),
         })
     }
@@ -80,7 +80,7 @@ impl HostPool {
     /// the host has another address by now.
     pub(crate) fn check_ended(
         &mut self,
-        (host, address): (CheckedHost, SocketAddr),
+        (host, address): (CheckedHost, &Address),
         check: &Arc<Check>,
         result: Result<(), Failure>,
         now_ms: u64,
@@ -95,7 +95,7 @@ impl HostPool {
     /// changed, and the change of the host's health. Ignored as by [`HostPool::check_ended`].
     pub(crate) fn agent_said(
         &mut self,
-        (host, address): (CheckedHost, SocketAddr),
+        (host, address): (CheckedHost, &Address),
         check: &Arc<Check>,
         report: &AgentReport,
         now_ms: u64,
@@ -115,13 +115,13 @@ impl HostPool {
     /// The index of a check whose result counts.
     fn check_index(
         &self,
-        (host, address): (CheckedHost, SocketAddr),
+        (host, address): (CheckedHost, &Address),
         check: &Arc<Check>,
     ) -> Option<usize> {
         let target = self.check_target(host)?;
         let mut checks = self.checks.iter();
         let index = checks.position(|it| Arc::ptr_eq(it, check));
-        index.filter(|_| target.address == Some(address))
+        index.filter(|_| target.address.as_ref() == Some(address))
     }
 
     /// Whether a host has as many sessions as its agent allows.
@@ -240,9 +240,9 @@ mod tests {
         let _ = check(&mut pool, hosts[0], 0, Ok(()));
         assert_eq!(picks(&mut pool, 2), "ab");
         let client = [10, 0, 0, 9].into();
-        let change = pool.connect_failed(id, address, client, Failure::Refused, 5);
+        let change = pool.connect_failed(id, &address, client, Failure::Refused, 5);
         assert_eq!(change, Some(HealthChange::Down(Failure::Refused)));
-        assert_eq!(pool.connected(id, address, 6), None);
+        assert_eq!(pool.connected(id, &address, 6), None);
         assert_eq!(health(&pool), Health::Failed(Failure::Refused));
         assert_eq!(pool.health_check_targets(), []);
         assert_eq!(check(&mut pool, hosts[0], 0, Ok(())), None);
@@ -475,7 +475,7 @@ mod tests {
                         let client = [10, 0, 0, 9].into();
                         let mut context = PickContext::new(client, &[], 1, &mut random);
                         pool.pick(&mut context).unwrap();
-                        pool.connect_failed(id, address, client, Failure::Refused, step);
+                        pool.connect_failed(id, &address, client, Failure::Refused, step);
                         let results = Vec::new();
                         let began_failed = true;
                         model.fill(ModelCheck {
@@ -484,7 +484,7 @@ mod tests {
                         });
                         has_failed = true;
                     }
-                    1 => drop(pool.connected(id, address, step)),
+                    1 => drop(pool.connected(id, &address, step)),
                     2 if has_failed => {
                         assert!(pool.reset_health(id, step));
                         model.fill(ModelCheck::default());

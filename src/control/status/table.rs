@@ -258,7 +258,7 @@ fn session(session: &SessionStatus) -> [String; 7] {
 
 /// What the first bytes of a session's client have told.
 fn first_bytes(session: &SessionStatus) -> Option<String> {
-    let via = session.via.map(|via| format!("via {via}"));
+    let via = session.via.as_ref().map(|via| format!("via {via}"));
     let name = session.server_name.as_ref();
     let name = name.map(|name| format!("asks for {name}, gets {}", session.group));
     let told: Vec<String> = via.into_iter().chain(name).collect();

@@ -1,13 +1,12 @@
 //! The request of an HTTP check, and the status of its response.
 
-use std::net::SocketAddr;
-
 use super::{check_address, in_url};
 use crate::config::Check;
+use crate::os::address::Address;
 
 /// The request for a host at `address`.
-pub(super) fn request(check: &Check, address: SocketAddr) -> String {
-    let address = in_url(check_address(check, address));
+pub(super) fn request(check: &Check, address: &Address) -> String {
+    let address = in_url(&check_address(check, address));
     let host = match check.hostname.as_str() {
         "" => &address,
         name => name,

@@ -39,9 +39,9 @@ fn a_session_is_counted_from_its_pick_to_its_end() {
         (numbers(&fixture, "a"), fixture.pool.open()),
         ((4, 0, 0), 4)
     );
-    assert_eq!(fixture.pool.connected(id, address, 1), None);
+    assert_eq!(fixture.pool.connected(id, &address, 1), None);
     assert_eq!(health(&fixture, "a"), (Health::Healthy, 1));
-    fixture.pool.connected(id, address, 2);
+    fixture.pool.connected(id, &address, 2);
     assert_eq!(
         (numbers(&fixture, "a"), health(&fixture, "a").1),
         ((4, 2, 0), 1)
@@ -50,7 +50,7 @@ fn a_session_is_counted_from_its_pick_to_its_end() {
     fixture.pool.release(id, CLIENT, 3);
     fixture
         .pool
-        .connect_failed(id, address, CLIENT, Failure::Refused, 3);
+        .connect_failed(id, &address, CLIENT, Failure::Refused, 3);
     assert_eq!(
         (numbers(&fixture, "a"), fixture.pool.open()),
         ((1, 2, 1), 1)
@@ -62,14 +62,14 @@ fn a_failed_host_keeps_its_totals_the_first_time_and_the_newest_reason() {
     let mut fixture = PoolFixture::new("leastc", "a b");
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     fixture.run("+ + + +");
-    fixture.pool.connected(id, address, 1);
+    fixture.pool.connected(id, &address, 1);
     let change = fixture
         .pool
-        .connect_failed(id, address, CLIENT, Failure::Refused, 5);
+        .connect_failed(id, &address, CLIENT, Failure::Refused, 5);
     assert_eq!(change, Some(HealthChange::Down(Failure::Refused)));
     let change = fixture
         .pool
-        .connect_failed(id, address, CLIENT, Failure::TimedOut, 6);
+        .connect_failed(id, &address, CLIENT, Failure::TimedOut, 6);
     assert_eq!(change, None);
     assert_eq!(
         health(&fixture, "a"),
@@ -78,7 +78,7 @@ fn a_failed_host_keeps_its_totals_the_first_time_and_the_newest_reason() {
     assert_eq!(numbers(&fixture, "a"), (0, 1, 2));
     let unreachable = Err(Failure::Unreachable);
     assert_eq!(
-        fixture.pool.health_checked(id, address, unreachable, 7),
+        fixture.pool.health_checked(id, &address, unreachable, 7),
         None
     );
     assert_eq!(
@@ -86,7 +86,7 @@ fn a_failed_host_keeps_its_totals_the_first_time_and_the_newest_reason() {
         (Health::Failed(Failure::Unreachable), 5)
     );
     assert_eq!(
-        fixture.pool.health_checked(id, address, Ok(()), 8),
+        fixture.pool.health_checked(id, &address, Ok(()), 8),
         Some(HealthChange::Up)
     );
     assert_eq!(health(&fixture, "a"), (Health::Healthy, 8));
@@ -100,7 +100,7 @@ fn one_session_that_connects_brings_a_failed_host_back() {
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     assert!(fixture.pool.all_failed());
     assert_eq!(
-        fixture.pool.connected(id, address, 1),
+        fixture.pool.connected(id, &address, 1),
         Some(HealthChange::Up)
     );
     assert!(!fixture.pool.all_failed());
@@ -127,7 +127,7 @@ fn a_host_that_leads_in_circles_is_neither_picked_nor_probed_until_it_does_not()
             && fixture.pool.heartbeat_targets().is_empty()
     );
     // The connect of an earlier session does not matter.
-    assert_eq!(fixture.pool.connected(id, address, 3), None);
+    assert_eq!(fixture.pool.connected(id, &address, 3), None);
     assert!(!fixture.pool.reset_health(id, 3));
     assert_eq!(
         fixture.pool.mark_circular(&BTreeSet::new(), 4),
@@ -172,7 +172,7 @@ fn two_heartbeats_missed_in_a_row_mark_a_host_failed() {
     let mut fixture = PoolFixture::new("leastc", "a");
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     let mut heartbeat =
-        |result, now_ms| fixture.pool.heartbeat_checked(id, address, result, now_ms);
+        |result, now_ms| fixture.pool.heartbeat_checked(id, &address, result, now_ms);
     let missed = || Err(Failure::TimedOut);
     assert_eq!(heartbeat(missed(), 1), None);
     assert_eq!(heartbeat(Ok(()), 2), None);
@@ -197,7 +197,10 @@ fn a_heartbeat_makes_an_untried_host_healthy() {
     let mut fixture = PoolFixture::new("leastc", "a");
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     assert_eq!(health(&fixture, "a").0, Health::Untried);
-    assert_eq!(fixture.pool.heartbeat_checked(id, address, Ok(()), 1), None);
+    assert_eq!(
+        fixture.pool.heartbeat_checked(id, &address, Ok(()), 1),
+        None
+    );
     assert_eq!(health(&fixture, "a"), (Health::Healthy, 1));
 }
 
@@ -206,7 +209,7 @@ fn a_moved_host_starts_again_but_keeps_its_totals() {
     let mut fixture = PoolFixture::new("leastc", "a b");
     let (id, old) = (fixture.id("a"), fixture.address("a"));
     fixture.run("+ + !a");
-    fixture.pool.connected(id, old, 1);
+    fixture.pool.connected(id, &old, 1);
     fixture.run("!a");
     let host = Arc::clone(fixture.pool.hosts().next().unwrap().host);
     fixture.now_ms = 9;
@@ -224,16 +227,16 @@ fn a_moved_host_starts_again_but_keeps_its_totals() {
     assert_eq!(
         fixture
             .pool
-            .connect_failed(id, old, CLIENT, Failure::TimedOut, 10),
+            .connect_failed(id, &old, CLIENT, Failure::TimedOut, 10),
         None
     );
     assert_eq!(
         fixture
             .pool
-            .health_checked(id, old, Err(Failure::TimedOut), 10),
+            .health_checked(id, &old, Err(Failure::TimedOut), 10),
         None
     );
-    assert_eq!(fixture.pool.connected(id, old, 10), None);
+    assert_eq!(fixture.pool.connected(id, &old, 10), None);
     assert_eq!(
         (numbers(&fixture, "a"), health(&fixture, "a").0),
         ((0, 2, 1), Health::Untried)
@@ -272,7 +275,7 @@ fn a_host_that_is_added_again_counts_the_sessions_it_still_has() {
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     fixture.configure("leastc", "b");
     assert_eq!(
-        fixture.pool.connected(id, address, 3),
+        fixture.pool.connected(id, &address, 3),
         None,
         "nobody asks about it"
     );
@@ -290,14 +293,14 @@ fn what_a_removed_host_does_changes_nothing() {
     assert_eq!(
         fixture
             .pool
-            .connect_failed(id, address, CLIENT, Failure::Refused, 1),
+            .connect_failed(id, &address, CLIENT, Failure::Refused, 1),
         None
     );
     assert_eq!(fixture.pool.open(), 1);
     // Even a session that is given back twice does no harm.
     fixture.pool.release(id, CLIENT, 1);
     assert_eq!(
-        (fixture.pool.open(), fixture.pool.connected(id, address, 1)),
+        (fixture.pool.open(), fixture.pool.connected(id, &address, 1)),
         (1, None)
     );
 }
@@ -367,7 +370,7 @@ fn an_address_that_fails_gives_way_to_the_next_of_its_name() {
         assert_eq!(picked.address, address);
         fixture
             .pool
-            .connect_failed(id, address, CLIENT, Failure::Refused, now_ms)
+            .connect_failed(id, &address, CLIENT, Failure::Refused, now_ms)
     };
     let moved = |from, to| {
         let failure = Failure::Refused;
@@ -396,7 +399,7 @@ fn an_address_that_fails_gives_way_to_the_next_of_its_name() {
     for address in [two, three, one] {
         assert_eq!(fixture.pool.health_check_targets(), [(id, address)]);
         let check = Err(Failure::Refused);
-        assert_eq!(fixture.pool.health_checked(id, address, check, 8), None);
+        assert_eq!(fixture.pool.health_checked(id, &address, check, 8), None);
     }
     assert_eq!(
         fixture.pool.health_checked(id, two, Ok(()), 9),
