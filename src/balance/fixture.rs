@@ -3,7 +3,7 @@
 use super::{Failure, HealthChange, HostEnd, HostId, HostPool, PickContext, Picked, Random};
 use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
 use crate::os::address::Address;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// The spelling of every algorithm, without and with `,sticky`.
 pub(super) fn all_schedulers() -> Vec<String> {
@@ -84,7 +84,7 @@ impl PoolFixture {
     pub(super) fn pick(&mut self, tried: &[HostId]) -> Option<Picked> {
         let PoolFixture { client, now_ms, .. } = *self;
         self.pool.pick(&mut PickContext {
-            client,
+            client: Some(client),
             tried,
             now_ms,
             random: &mut self.random,
@@ -113,6 +113,7 @@ impl PoolFixture {
             .find(|host| host.host.name == name)
             .unwrap()
             .address
+            .cloned()
             .unwrap()
     }
 

@@ -266,6 +266,7 @@ mod tests {
     use super::super::wanted::{ResolveScope, wanted};
     use super::*;
     use crate::config::Network;
+    use std::net::TcpListener;
 
     #[test]
     fn port_0_gives_each_service_a_port_of_its_own() {

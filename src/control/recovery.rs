@@ -483,10 +483,10 @@ mod tests {
         };
         assert_eq!(planned(10_000), [ProbePriority::Routine]);
         assert_eq!(planned(11_000), []);
-        let (host, address) = group.pool().heartbeat_targets()[0];
-        let client = [10, 0, 0, 9].into();
+        let (host, address) = group.pool().heartbeat_targets().remove(0);
+        let client = std::net::IpAddr::from([10, 0, 0, 9]);
         let mut pool = group.pool();
-        pool.connect_failed(host, address, client, Failure::Refused, 11_500);
+        pool.connect_failed(host, &address, client, Failure::Refused, 11_500);
         drop(pool);
         assert_eq!(planned(12_000), [ProbePriority::Urgent]);
         assert_eq!(planned(13_000), []);

@@ -200,7 +200,11 @@ mod tests {
         answers.change_group(&running, &known, |pool, now_ms| {
             pool.configure(&group("name:80"), now_ms);
         });
-        let addresses: Vec<_> = running.pool().hosts().map(|it| it.address).collect();
+        let pool = running.pool();
+        let addresses: Vec<_> = pool
+            .hosts()
+            .map(|it| it.address?.socket_address())
+            .collect();
         assert_eq!(addresses, [Some(([10, 0, 0, 2], 80).into())]);
     }
 }

@@ -329,6 +329,14 @@ mod tests {
     }
 
     #[test]
+    fn a_host_at_a_path_may_be_a_listener_of_its_own_too() {
+        assert_eq!(warned(&[("a", "unix:/run/a", "unix:/run/a")]), ["a/g/h0"]);
+        assert!(warned(&[("a", "unix:/run/a", "unix:/run/b")]).is_empty());
+        let circle = [("a", "unix:/run/a", "lb:1"), ("b", "*:1", "unix:/run/a")];
+        assert_eq!(warned(&circle), ["b/g/h0"]);
+    }
+
+    #[test]
     fn a_service_may_be_anothers_host_unless_that_leads_back() {
         let chain = [
             ("a", "*:1", "lb:2"),

@@ -322,6 +322,7 @@ pub(super) mod tests {
             service: "a".to_owned(),
             proxy_from: None,
             name: Some("gone.invalid".to_owned()),
+            mode: Listener::MODE,
         };
         let before = WantedListeners::from([(key, listener)]);
         assert_eq!(wanted(&config, &before, ResolveScope::All).unwrap(), before);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 ///
 /// A client of a Unix socket has no address of its own: it has the path that it connected to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Address {
     /// An IP address with a port.
     Ip(SocketAddr),

@@ -265,9 +265,12 @@ mod tests {
             let Ok(socket) = socket else { continue };
             let port = socket.local_addr().unwrap().port();
             let InheritedSocket {
-                address, listener, ..
+                place, listener, ..
             } = InheritedSocket::new(String::new(), socket, true).unwrap();
-            assert_eq!(address.to_string(), format!("{expected}:{port}"));
+            let StreamListener::Tcp(listener) = listener else {
+                panic!("{listener:?}");
+            };
+            assert_eq!(place.to_string(), format!("{expected}:{port}"));
             assert!(sockopt::tcp_nodelay(&listener).unwrap());
             let error = listener.accept().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);

@@ -221,11 +221,7 @@ impl Problems {
                     self.errors.push((Exit::CANNOT_BIND, text));
                     continue;
                 }
-                let tried = match address {
-                    ListenPlace::Ip(address) => try_bind(*address, &options),
-                    ListenPlace::Unix(path) => socket_file::check(path),
-                };
-                if let Err(error) = tried {
+                if let Err(error) = try_listen(address, &options) {
                     match error.kind() {
                         ErrorKind::AddrNotAvailable => drop(absent.insert(address.clone())),
                         ErrorKind::AddrInUse if txlb_runs => {}
@@ -291,6 +287,17 @@ impl Problems {
                 ));
             }
         }
+    }
+}
+
+/// Tests whether a place can be listened at.
+fn try_listen(place: &ListenPlace, options: &ListenOptions) -> io::Result<()> {
+    let is_made = |folder: &Path| folder == Path::new(RUNTIME_FOLDER) && !folder.exists();
+    match place {
+        ListenPlace::Ip(address) => try_bind(*address, options),
+        // txlb makes this folder when it starts.
+        ListenPlace::Unix(path) if path.parent().is_some_and(is_made) => Ok(()),
+        ListenPlace::Unix(path) => socket_file::check(path),
     }
 }
 

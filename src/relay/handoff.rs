@@ -187,6 +187,7 @@ impl<T: Transport> HandoffQueue<T> {
 mod tests {
     use super::*;
     use crate::relay::clock::Clock;
+    use crate::relay::stream::StreamSocket;
     use mio::net::TcpStream;
     use mio::{Poll, Token, Waker};
 
@@ -210,8 +211,8 @@ mod tests {
         let socket = std::net::TcpStream::connect(address).unwrap();
         PendingConnection {
             wants_header: false,
-            address: socket.local_addr().unwrap(),
-            transport: TcpTransport::new(TcpStream::from_std(socket)),
+            address: socket.local_addr().unwrap().into(),
+            transport: TcpTransport::new(StreamSocket::Tcp(TcpStream::from_std(socket))),
             admission: Admission::new(Service::example(address), shared, worker),
         }
     }

@@ -294,13 +294,13 @@ impl SessionStatus {
     pub(crate) fn example() -> SessionStatus {
         SessionStatus {
             id: 1 << 48 | 2,
-            client: "10.0.0.9:33333".parse().unwrap(),
+            client: Address::Ip("10.0.0.9:33333".parse().unwrap()),
             via: None,
             server_name: None,
             service: "web".to_owned(),
             group: "main".to_owned(),
             host: Some("one".to_owned()),
-            host_address: Some("10.0.0.1:80".parse().unwrap()),
+            host_address: Some(Address::Ip("10.0.0.1:80".parse().unwrap())),
             local_address: None,
             age_ms: 120_000,
             idle_ms: 5_000,

@@ -4,7 +4,6 @@
 use std::io::{self, ErrorKind};
 use std::iter::once;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::AsFd;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -243,7 +242,7 @@ impl Transport for TcpTransport {
     }
 
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
-        receive(self.socket(side)?, buffer)
+        receive(&*self.socket(side)?, buffer)
     }
 
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
@@ -337,7 +336,7 @@ fn deliver_rest(socket: &TcpStream) {
 // else that a session does in user space; rustix makes plain system calls.
 // Measurement: cargo bench --bench peers -- --only calls.
 #[cfg(target_os = "linux")]
-fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+fn receive(socket: impl std::os::fd::AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     use rustix::net::{RecvFlags, recv};
     let (_, length) = recv(socket, buffer, RecvFlags::empty())?;
     Ok(length)

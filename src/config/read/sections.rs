@@ -15,8 +15,8 @@ use crate::config::redact::Quoted;
 use crate::config::route::shadowed_names;
 use crate::config::value::{NO_ADDRESS, Value};
 use crate::config::{
-    Admin, Check, Control, Endpoint, Group, Host, Limit, ListenAddress, Listener, Manager,
-    PeriodicTask, Route, Service, Source, Ssh, User, Web,
+    Admin, Check, CheckKind, Control, Endpoint, Group, Host, Limit, ListenAddress, Listener,
+    Manager, PeriodicTask, Route, Service, Source, Ssh, User, Web,
 };
 
 /// Reads a `<service>`; `listens` has the addresses of earlier services.
@@ -63,6 +63,15 @@ pub(super) fn read_service(
         let has_route = serving.contains(group.name.as_str()) && !is_enabled;
         warn_of_no_sessions(group, [is_enabled, has_route], element, findings);
         warn_of_hosts(group, element, findings);
+        let speaks_first = |check: &Check| check.kind == CheckKind::Send && check.send.is_empty();
+        if !service.routes.is_empty() && group.checks.iter().any(speaks_first) {
+            let text = format!(
+                "a check of group \"{}\" waits for its hosts to speak first, and the routes of the \
+                 service wait for clients: one that waits for its host is reset",
+                group.name
+            );
+            findings.warn(element.offset(), text);
+        }
     }
     service
 }

@@ -434,7 +434,7 @@ mod tests {
             version: "2.0.0",
             services: vec![ServiceStatus {
                 name: "web".to_owned(),
-                addresses: vec!["[::1]:80".parse().unwrap()],
+                addresses: vec![Address::Ip("[::1]:80".parse().unwrap())],
                 enabled: "main".to_owned(),
                 routes: vec![Route {
                     sni: vec!["a.test".to_owned()],

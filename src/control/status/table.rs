@@ -323,6 +323,7 @@ mod tests {
 
     use super::*;
     use crate::config::HostState;
+    use crate::os::address::Address;
     use crate::relay::Phase;
 
     fn host_status(name: &str, health: Health) -> HostStatus {
@@ -362,7 +363,7 @@ mod tests {
             capacity: 9_400,
             services: vec![ServiceStatus {
                 name: service.to_owned(),
-                addresses: vec!["127.0.0.1:8080".parse().unwrap()],
+                addresses: vec![Address::Ip("127.0.0.1:8080".parse().unwrap())],
                 enabled: "main".to_owned(),
                 routes: Vec::new(),
                 drain_timeout: None,
@@ -424,7 +425,7 @@ group main (leastc), enabled: 3 open
 
     fn session_status(client: &str, service: &str) -> SessionStatus {
         let mut session = SessionStatus::example();
-        session.client = client.parse().unwrap();
+        session.client = Address::Ip(client.parse().unwrap());
         session.service = service.to_owned();
         session
     }

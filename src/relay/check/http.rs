@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_request_names_the_host() {
         let request = |check: Check, address: &str| {
-            let text = request(&Arc::new(check), address.parse().unwrap());
+            let text = request(&Arc::new(check), &Address::Ip(address.parse().unwrap()));
             assert!(text.ends_with("\r\n\r\n"));
             let lines: Vec<_> = text.split("\r\n").take(2).map(str::to_owned).collect();
             lines.join(" | ")

@@ -26,6 +26,10 @@ fn numbers(fixture: &PoolFixture, name: &str) -> (u32, u64, u64) {
     (host.open, host.total, host.failures)
 }
 
+fn at(text: &str) -> Address {
+    Address::Ip(text.parse().unwrap())
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -147,7 +151,7 @@ fn an_interface_has_a_number_which_is_kept_while_there_is_no_answer() {
                 <host name='a' ip='[fe80::1%eth0]:80'/></group></service></config>";
     let config = config::read(text.as_bytes()).unwrap().config;
     let mut pool = HostPool::new(&config.services[0].groups[0], 1, 0);
-    let address = |pool: &HostPool| pool.hosts().next().and_then(|it| it.address);
+    let address = |pool: &HostPool| pool.hosts().next().and_then(|it| it.address.cloned());
     assert_eq!(address(&pool), None);
     let gone = pool.name_resolved("%eth0", Err("no interface eth0 is there"), 1);
     assert!(matches!(
@@ -158,13 +162,13 @@ fn an_interface_has_a_number_which_is_kept_while_there_is_no_answer() {
     assert_eq!(pool.name_resolved("%eth1", Ok(&number("::7")), 2), []);
     let there = pool.name_resolved("%eth0", Ok(&number("::2")), 3);
     assert!(matches!(there[..], [(_, HealthChange::Up)]));
-    let at = |scope: &str| Some(format!("[fe80::1%{scope}]:80").parse().unwrap());
-    assert_eq!(address(&pool), at("2"));
+    let with_scope = |scope: &str| Some(at(&format!("[fe80::1%{scope}]:80")));
+    assert_eq!(address(&pool), with_scope("2"));
     pool.name_resolved("%eth0", Err("no interface eth0 is there"), 4);
-    assert_eq!(address(&pool), at("2"));
+    assert_eq!(address(&pool), with_scope("2"));
     // It was taken away, and made again.
     pool.name_resolved("%eth0", Ok(&number("::9")), 5);
-    assert_eq!(address(&pool), at("9"));
+    assert_eq!(address(&pool), with_scope("9"));
 }
 
 #[test]
@@ -309,8 +313,7 @@ fn what_a_removed_host_does_changes_nothing() {
 fn checks_and_heartbeats_are_for_hosts_in_service() {
     let mut fixture = PoolFixture::new("leastc", "a b c@down d*0 e=db.example f");
     fixture.run("!a !c !d");
-    let ids =
-        |list: Vec<(HostId, SocketAddr)>| list.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    let ids = |list: Vec<(HostId, Address)>| list.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
     assert_eq!(ids(fixture.pool.health_check_targets()), [fixture.id("a")]);
     assert_eq!(
         ids(fixture.pool.heartbeat_targets()),
@@ -328,24 +331,24 @@ fn a_name_is_used_once_it_has_an_address_which_is_kept() {
             .name_resolved("db.example", Ok(&[ip("10.0.0.5"), ip("::5")]), 1),
         []
     );
-    assert_eq!(fixture.address("a"), "10.0.0.5:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("10.0.0.5:80"));
     assert_eq!(fixture.run(". . ."), "a c a");
     // Still in the answer, though not first.
     fixture
         .pool
         .name_resolved("db.example", Ok(&[ip("10.0.0.6"), ip("10.0.0.5")]), 2);
-    assert_eq!(fixture.address("a"), "10.0.0.5:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("10.0.0.5:80"));
     // No longer in it: the first of the same family.
     fixture.pool.name_resolved(
         "db.example",
         Ok(&[ip("::5"), ip("10.0.0.7"), ip("10.0.0.8")]),
         3,
     );
-    assert_eq!(fixture.address("a"), "10.0.0.7:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("10.0.0.7:80"));
     fixture
         .pool
         .name_resolved("db.example", Ok(&[ip("::5")]), 4);
-    assert_eq!(fixture.address("a"), "[::5]:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("[::5]:80"));
     // No answer, or an empty one: the last good address.
     assert_eq!(
         fixture
@@ -354,7 +357,7 @@ fn a_name_is_used_once_it_has_an_address_which_is_kept() {
         []
     );
     assert_eq!(fixture.pool.name_resolved("db.example", Ok(&[]), 6), []);
-    assert_eq!(fixture.address("a"), "[::5]:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("[::5]:80"));
     assert_eq!(fixture.run(". ."), "c a");
 }
 
@@ -364,45 +367,46 @@ fn an_address_that_fails_gives_way_to_the_next_of_its_name() {
     let id = fixture.id("a");
     let all = ["10.0.0.5", "::5", "10.0.0.7"].map(ip);
     fixture.pool.name_resolved("db.example", Ok(&all), 1);
-    let [one, two, three] = all.map(|ip| SocketAddr::new(ip, 80));
-    let failed = |fixture: &mut PoolFixture, address, now_ms| {
+    let [one, two, three] = all.map(|ip| Address::Ip(std::net::SocketAddr::new(ip, 80)));
+    let failed = |fixture: &mut PoolFixture, address: &Address, now_ms| {
         let picked = fixture.pick(&[]).unwrap();
-        assert_eq!(picked.address, address);
+        assert_eq!(&picked.address, address);
         fixture
             .pool
-            .connect_failed(id, &address, CLIENT, Failure::Refused, now_ms)
+            .connect_failed(id, address, CLIENT, Failure::Refused, now_ms)
     };
-    let moved = |from, to| {
+    let moved = |from: &Address, to: &Address| {
+        let (from, to) = (from.clone(), to.clone());
         let failure = Failure::Refused;
         Some(HealthChange::Moved { failure, from, to })
     };
-    assert_eq!(failed(&mut fixture, one, 2), moved(one, two));
+    assert_eq!(failed(&mut fixture, &one, 2), moved(&one, &two));
     assert_eq!(health(&fixture, "a"), (Health::Untried, 2));
-    assert!(fixture.pool.has_moved(id, one) && !fixture.pool.has_moved(id, two));
+    assert!(fixture.pool.has_moved(id, &one) && !fixture.pool.has_moved(id, &two));
     // A late failure of the first address does not apply to the next one.
     let late = fixture
         .pool
-        .connect_failed(id, one, CLIENT, Failure::TimedOut, 3);
-    assert_eq!((late, fixture.address("a")), (None, two));
+        .connect_failed(id, &one, CLIENT, Failure::TimedOut, 3);
+    assert_eq!((late, fixture.address("a")), (None, two.clone()));
     // An address that answers is kept, and the count starts again.
-    assert_eq!(fixture.pool.connected(id, two, 4), None);
-    assert_eq!(failed(&mut fixture, two, 5), moved(two, three));
-    assert_eq!(failed(&mut fixture, three, 6), moved(three, one));
-    let down = failed(&mut fixture, one, 7);
+    assert_eq!(fixture.pool.connected(id, &two, 4), None);
+    assert_eq!(failed(&mut fixture, &two, 5), moved(&two, &three));
+    assert_eq!(failed(&mut fixture, &three, 6), moved(&three, &one));
+    let down = failed(&mut fixture, &one, 7);
     assert_eq!(
         down,
         Some(HealthChange::Down(Failure::Refused)),
         "all three"
     );
-    assert!(!fixture.pool.has_moved(id, one), "it has failed");
+    assert!(!fixture.pool.has_moved(id, &one), "it has failed");
     // Checks go from one address to the next, too.
-    for address in [two, three, one] {
-        assert_eq!(fixture.pool.health_check_targets(), [(id, address)]);
+    for address in [two.clone(), three, one] {
+        assert_eq!(fixture.pool.health_check_targets(), [(id, address.clone())]);
         let check = Err(Failure::Refused);
         assert_eq!(fixture.pool.health_checked(id, &address, check, 8), None);
     }
     assert_eq!(
-        fixture.pool.health_checked(id, two, Ok(()), 9),
+        fixture.pool.health_checked(id, &two, Ok(()), 9),
         Some(HealthChange::Up),
         "the one that answers"
     );
@@ -453,7 +457,7 @@ fn another_address_starts_health_again_and_another_port_needs_no_resolving() {
         port: 81,
     };
     fixture.pool.configure(&other, 3);
-    assert_eq!(fixture.address("a"), "10.0.0.6:81".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("10.0.0.6:81"));
 }
 
 /// A custom scheduler that returns a host that it must not.
@@ -492,7 +496,7 @@ fn a_host_pool_can_be_behind_a_lock_of_many_threads() {
     shared(&shared_tracker);
     let mut random = Random::new(1);
     let mut context = PickContext {
-        client: CLIENT,
+        client: Some(CLIENT),
         tried: &[],
         now_ms: 0,
         random: &mut random,
