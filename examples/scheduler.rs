@@ -44,7 +44,9 @@ impl Scheduler for Fill {
     fn session_ended(&mut self, _hosts: &Hosts, end: &EndedSession) {
         self.ended += 1;
         let open = self.started - self.ended;
-        println!("{} has left, {open} sessions are open", end.client);
+        let client = end.client.map(|ip| ip.to_string());
+        let client = client.as_deref().unwrap_or("a client of a Unix socket");
+        println!("{client} has left, {open} sessions are open");
     }
 }
 

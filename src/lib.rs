@@ -138,6 +138,8 @@ pub use balancer::{
 pub use config::Algorithm;
 #[doc(inline)]
 pub use control::{EndReason, Event, HostName, SessionEnd};
+#[doc(inline)]
+pub use os::address::Address;
 
 /// Custom schedulers: the trait [`Scheduler`](scheduler::Scheduler), and the types that it
 /// uses.
@@ -159,8 +161,10 @@ pub use control::{EndReason, Event, HostName, SessionEnd};
 ///
 ///     fn pick(&mut self, hosts: &Hosts, context: &mut PickContext<'_>) -> Pick {
 ///         let last = match context.client {
-///             IpAddr::V4(ip) => ip.octets()[3],
-///             IpAddr::V6(ip) => ip.octets()[15],
+///             Some(IpAddr::V4(ip)) => ip.octets()[3],
+///             Some(IpAddr::V6(ip)) => ip.octets()[15],
+///             // A client of a Unix socket.
+///             None => 0,
 ///         };
 ///         let candidates = hosts.candidates();
 ///         let from = usize::from(last) % candidates.len().max(1);

@@ -1,11 +1,10 @@
 //! Text for people: numbers with their nouns, durations, sizes, counts, and lines cut or wrapped to
 //! terminal columns.
 
-use std::net::SocketAddr;
-
 use unicode_width::UnicodeWidthChar;
 
 use crate::non_printing::escape_non_printing;
+use crate::os::address::Address;
 
 /// A number with its noun: `1 host`, `2 hosts`. Only for nouns whose plural ends in `s`.
 pub fn plural(number: usize, one: &str) -> String {
@@ -19,19 +18,18 @@ pub fn plural(number: usize, one: &str) -> String {
 const RANGE: usize = 8;
 
 /// Addresses as text; eight and more ports in a row as a range, such as `[::]:5000-5099`.
-pub(crate) fn address_ranges(addresses: &[SocketAddr]) -> Vec<String> {
-    let follows = |one: &SocketAddr, next: &SocketAddr| {
-        let mut following = *one;
-        following.set_port(one.port().wrapping_add(1));
-        following == *next
+pub(crate) fn address_ranges(addresses: &[Address]) -> Vec<String> {
+    let follows = |one: &Address, next: &Address| {
+        let port = one.port().map(|port| port.wrapping_add(1));
+        port.is_some_and(|port| one.with_port(port) == *next)
     };
     let mut shown = Vec::new();
     for row in addresses.chunk_by(follows) {
         match (row.first(), row.last()) {
-            (Some(first), Some(last)) if row.len() >= RANGE => {
+            (Some(first), Some(Address::Ip(last))) if row.len() >= RANGE => {
                 shown.push(format!("{first}-{}", last.port()));
             }
-            _ => shown.extend(row.iter().map(SocketAddr::to_string)),
+            _ => shown.extend(row.iter().map(Address::to_string)),
         }
     }
     shown
@@ -151,9 +149,10 @@ mod tests {
 
     #[test]
     fn many_ports_in_a_row_are_a_range() {
-        let at = |ip: &str, ports: std::ops::Range<u16>| -> Vec<SocketAddr> {
+        let at = |ip: &str, ports: std::ops::Range<u16>| -> Vec<Address> {
             let ip: std::net::IpAddr = ip.parse().unwrap();
-            ports.map(|port| (ip, port).into()).collect()
+            let at_port = |port| std::net::SocketAddr::new(ip, port).into();
+            ports.map(at_port).collect()
         };
         let addresses = [
             at("10.0.0.1", 80..82),

@@ -2,7 +2,8 @@
 
 use super::{Failure, HealthChange, HostEnd, HostId, HostPool, PickContext, Picked, Random};
 use crate::config::{Endpoint, Group, Host, HostState, Scheduler};
-use std::net::{IpAddr, SocketAddr};
+use crate::os::address::Address;
+use std::net::IpAddr;
 
 /// The spelling of every algorithm, without and with `,sticky`.
 pub(super) fn all_schedulers() -> Vec<String> {
@@ -83,7 +84,7 @@ impl PoolFixture {
     pub(super) fn pick(&mut self, tried: &[HostId]) -> Option<Picked> {
         let PoolFixture { client, now_ms, .. } = *self;
         self.pool.pick(&mut PickContext {
-            client,
+            client: Some(client),
             tried,
             now_ms,
             random: &mut self.random,
@@ -106,12 +107,13 @@ impl PoolFixture {
             .id
     }
 
-    pub(super) fn address(&self, name: &str) -> SocketAddr {
+    pub(super) fn address(&self, name: &str) -> Address {
         self.pool
             .hosts()
             .find(|host| host.host.name == name)
             .unwrap()
             .address
+            .cloned()
             .unwrap()
     }
 
@@ -148,7 +150,7 @@ impl PoolFixture {
     pub(super) fn host_ends(&mut self, name: &str, end: HostEnd) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
         let news = (end == HostEnd::Served, Some(end));
-        let changes = self.pool.host_reported(id, address, news, self.now_ms);
+        let changes = self.pool.host_reported(id, &address, news, self.now_ms);
         changes.into_iter().flatten().next()
     }
 
@@ -156,7 +158,7 @@ impl PoolFixture {
         let (id, address) = (self.id(name), self.address(name));
         let mut check = || {
             self.pool
-                .heartbeat_checked(id, address, Err(Failure::Refused), self.now_ms)
+                .heartbeat_checked(id, &address, Err(Failure::Refused), self.now_ms)
         };
         check();
         check()
@@ -164,7 +166,7 @@ impl PoolFixture {
 
     pub(super) fn recover(&mut self, name: &str) -> Option<HealthChange> {
         let (id, address) = (self.id(name), self.address(name));
-        self.pool.health_checked(id, address, Ok(()), self.now_ms)
+        self.pool.health_checked(id, &address, Ok(()), self.now_ms)
     }
 
     /// The picks of each host, in `times` sessions that end at once, from as many clients.

@@ -1,8 +1,8 @@
 //! Health of a host: what was seen of it, why it failed, and changes of that.
 
+use crate::os::address::Address;
 use crate::text::plural;
 use std::fmt;
-use std::net::SocketAddr;
 
 /// What was seen of a host. Its state, in contrast, is what the operator wants.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,8 +75,8 @@ pub enum HealthChange {
         /// Why the former address failed.
         failure: Failure,
         /// The former address.
-        from: SocketAddr,
+        from: Address,
         /// The new address.
-        to: SocketAddr,
+        to: Address,
     },
 }

@@ -7,7 +7,7 @@ use super::host::Host;
 use super::slow_start::SlowStart;
 use super::stats::RecentSessions;
 use crate::config::{Endpoint, HostState};
-use std::net::SocketAddr;
+use crate::os::address::Address;
 use std::sync::Arc;
 
 /// A snapshot of a host for status and pages.
@@ -21,7 +21,7 @@ pub struct HostStatus<'a> {
     /// Its endpoint, as configured.
     pub endpoint: &'a Endpoint,
     /// Its address; `None` while its name has never been resolved.
-    pub address: Option<SocketAddr>,
+    pub address: Option<&'a Address>,
     /// Its weight.
     pub weight: u32,
     /// What the operator wants of it.

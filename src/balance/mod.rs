@@ -95,8 +95,8 @@ pub trait Scheduler: Send + Debug {
 pub struct EndedSession {
     /// Its host.
     pub host: HostId,
-    /// The client's address.
-    pub client: IpAddr,
+    /// The client's address; `None` for a client of a Unix socket.
+    pub client: Option<IpAddr>,
     /// Whether the host failed it: it did not accept, or reset the connection before any
     /// data. The client may have got another host.
     pub failed: bool,
@@ -124,8 +124,8 @@ impl From<Option<HostId>> for Pick {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PickContext<'a> {
-    /// The client's address.
-    pub client: IpAddr,
+    /// The client's address; `None` for a client of a Unix socket, which has none.
+    pub client: Option<IpAddr>,
     /// The hosts that have failed this client already. With more than
     /// [`PickContext::MAX_TRIED`] of them, no host is picked.
     pub tried: &'a [HostId],
@@ -138,13 +138,13 @@ pub struct PickContext<'a> {
 impl<'a> PickContext<'a> {
     /// A pick for `client`, which the hosts in `tried` have failed.
     pub fn new(
-        client: IpAddr,
+        client: impl Into<Option<IpAddr>>,
         tried: &'a [HostId],
         now_ms: u64,
         random: &'a mut Random,
     ) -> PickContext<'a> {
         PickContext {
-            client,
+            client: client.into(),
             tried,
             now_ms,
             random,

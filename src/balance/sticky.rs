@@ -378,7 +378,7 @@ mod tests {
         fixture.pool.release(id, client, 0);
         fixture
             .pool
-            .connect_failed(id, address, client, super::super::Failure::Refused, 0);
+            .connect_failed(id, &address, client, super::super::Failure::Refused, 0);
         fixture.run("?a");
         fixture.now_ms = 30 * MINUTE_MS;
         assert_eq!(fixture.run("."), "b");

@@ -19,7 +19,7 @@ use crate::control::{
     Bound, ControllerThread, DataPlane, File, Handle, LifecycleEvent, Options, Signal, processors,
 };
 use crate::os::inherited::InheritedSocket;
-use crate::os::listen::BindAddress;
+use crate::os::listen::ListenPlace;
 
 /// Name of a service or group without a name.
 const UNNAMED: &str = "main";
@@ -80,8 +80,8 @@ impl Builder {
         self
     }
 
-    /// Where the service listens, such as `127.0.0.1:8080`, `*:80` or `[::1]:0`; a
-    /// [`SocketAddr`](std::net::SocketAddr) will do. It may listen at several addresses. For port
+    /// Where the service listens, such as `127.0.0.1:8080`, `*:80`, `[::1]:0` or
+    /// `unix:/run/app.sock`; a [`SocketAddr`](std::net::SocketAddr) will do. It may listen at several addresses. For port
     /// 0, the system chooses a port: see [`Balancer::addresses`].
     #[must_use]
     pub fn listen(mut self, address: impl Display) -> Builder {
@@ -110,7 +110,7 @@ impl Builder {
                 let is_said = self.service.is_none() && !matches!(self.source, Source::Nothing);
                 let mut next = match is_said {
                     true => self,
-                    false => self.listen(inherited.address),
+                    false => self.listen(&inherited.place),
                 };
                 next.listeners.push(inherited);
                 next
@@ -340,7 +340,7 @@ impl Builder {
         let config = apply_all(&self.verbs, &config).map_err(|(index, refusal)| {
             Cause::Invalid(format!("{}: {refusal}", self.verbs[index]))
         })?;
-        let given: Vec<BindAddress> = self.listeners.iter().map(|it| it.address).collect();
+        let given: Vec<ListenPlace> = self.listeners.iter().map(|it| it.place.clone()).collect();
         let (stop_on_panic, end) = StopOnPanic::new();
         let stop_on_panic = Arc::new(stop_on_panic);
         let options = Options {
@@ -421,11 +421,8 @@ fn read(
 
 /// # Errors
 /// No service listens at a socket that was given.
-fn check_served(data_plane: &DataPlane, given: &[BindAddress]) -> Result<(), Error> {
-    match given
-        .iter()
-        .find(|address| !data_plane.listens_at(**address))
-    {
+fn check_served(data_plane: &DataPlane, given: &[ListenPlace]) -> Result<(), Error> {
+    match given.iter().find(|address| !data_plane.listens_at(address)) {
         None => Ok(()),
         Some(address) => {
             let invalid =

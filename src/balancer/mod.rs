@@ -21,6 +21,7 @@ use crate::control::{
     self, Actor, ControllerThread, Event, EventBus, FileError, Handle, Response, Sessions, Status,
     Subscription,
 };
+use crate::os::address::Address;
 use crate::sync::lock;
 
 /// How long sessions may take to be cut after their grace.
@@ -87,12 +88,13 @@ impl Balancer {
     }
 
     /// Addresses of a service; for port 0, with the port that the system chose. Empty if there is
-    /// no such service.
+    /// no such service, or if it listens at Unix sockets alone: these are in [`Balancer::status`].
     pub fn addresses(&self, service: &str) -> Vec<SocketAddr> {
         let status = self.status();
-        status
-            .service(service)
-            .map_or_else(Vec::new, |service| service.addresses.clone())
+        status.service(service).map_or_else(Vec::new, |service| {
+            let addresses = service.addresses.iter();
+            addresses.filter_map(Address::socket_address).collect()
+        })
     }
 
     /// Addresses of the admin page or the console; for port 0, with the port that the system

@@ -132,6 +132,7 @@ pub(super) static LISTENER: ElementTable<Listener> = ElementTable {
         attribute!("mptcp" => FLAG mptcp, Optional, AddAndSet, "whether clients may use MPTCP"),
         attribute!("interface" => INTERFACE interface, Optional, AddAndSet,
             "interface over which clients come; empty is any"),
+        attribute!("mode" => MODE mode, Optional, AddAndSet, "permissions of a Unix socket"),
     ],
 };
 

@@ -18,11 +18,16 @@ pub struct Listener {
     pub mptcp: bool,
     /// The interface over which clients come; `None` is any.
     pub interface: Option<String>,
+    /// The permissions of a Unix socket.
+    pub mode: u32,
 }
 
 impl Listener {
     /// The most networks of `proxyFrom`.
     pub const MOST_NETWORKS: usize = 1024;
+
+    /// The permissions of a Unix socket if none are configured: txlb's user and group may connect.
+    pub const MODE: u32 = 0o660;
 
     /// A listener at `address`, otherwise with defaults.
     pub fn at(address: ListenAddress) -> Listener {
@@ -32,13 +37,35 @@ impl Listener {
             proxy_from: Vec::new(),
             mptcp: false,
             interface: None,
+            mode: Listener::MODE,
         }
     }
 
     /// Whose connections must begin with a PROXY protocol header: those of these networks, or
-    /// everybody's if there are none. `None` is nobody's.
+    /// everybody's if there are none. `None` is nobody's. Clients of a Unix socket are in no
+    /// network: there it is everybody's.
     pub(crate) fn expects_header_from(&self) -> Option<&[Network]> {
-        self.proxy.then_some(&self.proxy_from)
+        let networks = match self.address.unix_path() {
+            None => self.proxy_from.as_slice(),
+            Some(_) => &[],
+        };
+        self.proxy.then_some(networks)
+    }
+
+    /// The attributes that are set and mean nothing for its kind of address.
+    pub(super) fn meaningless(&self) -> Vec<&'static str> {
+        let of_tcp = [
+            ("proxyFrom", !self.proxy_from.is_empty()),
+            ("mptcp", self.mptcp),
+            ("interface", self.interface.is_some()),
+        ];
+        let of_unix = [("mode", self.mode != Listener::MODE)];
+        let others = match self.address.unix_path() {
+            None => of_unix.as_slice(),
+            Some(_) => &of_tcp,
+        };
+        let set = others.iter().filter(|(_, is_set)| *is_set);
+        set.map(|(name, _)| *name).collect()
     }
 }
 
@@ -114,7 +141,7 @@ impl Value<'_> {
     /// The address of an admin interface, which has one port.
     pub(super) fn address_of_one_port(&self) -> Result<ListenAddress, Error> {
         let address: ListenAddress = self.address()?;
-        match address.is_range() {
+        match address.is_range() || address.unix_path().is_some() {
             true => Err(self.bad_value("an address with one port")),
             false => Ok(address),
         }

@@ -82,7 +82,7 @@ impl Config {
             .filter_map(|host| match &host.address {
                 Endpoint::Name { host, .. } => Some(host.as_str()),
                 Endpoint::Zoned { zone, .. } => Some(zone.as_str()),
-                Endpoint::Address(_) => None,
+                Endpoint::Address(_) | Endpoint::Unix(_) => None,
             })
             .collect()
     }

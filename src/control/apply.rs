@@ -3,7 +3,6 @@
 //! [`DataPlane::apply_change`] has all steps. Only what differs changes, and no session is cut.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::running::Renames;
 use super::wanted::{ResolveScope, WantedListeners, wanted};
 use crate::balance::HostPool;
 use crate::config::{self, Config};
+use crate::os::listen::StreamListener;
 use crate::os::outgoing;
 use crate::relay::{Group, ListenKey, WorkerMessage};
 
@@ -134,7 +134,7 @@ impl DataPlane {
         self.configure_other_groups(renames, &names);
         self.running.set_check_ports(&self.config, |service| {
             let mut addresses = self.listeners.addresses(&self.wanted, service);
-            addresses.next().map(|address| address.port())
+            addresses.find_map(|address| address.port())
         });
         self.recovery.watch(Watched {
             groups: self.running.watched_groups(&self.config),
@@ -204,7 +204,10 @@ impl DataPlane {
     /// The first worker that could not, or did not answer. No worker keeps a socket then.
     // Tests: a_listener_that_no_worker_can_watch_is_refused_and_everything_stays,
     // a_worker_that_hangs_refuses_changes.
-    fn register_listeners(&self, sockets: Vec<Vec<(ListenKey, TcpListener)>>) -> Result<(), Error> {
+    fn register_listeners(
+        &self,
+        sockets: Vec<Vec<(ListenKey, StreamListener)>>,
+    ) -> Result<(), Error> {
         let mut results = Vec::new();
         for (worker, opened) in self.workers.iter().zip(sockets) {
             let (done, result) = channel();

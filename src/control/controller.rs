@@ -568,7 +568,9 @@ mod tests {
         let config = crate::config::read(text.as_bytes()).unwrap().config;
         let options = Options::new(2, |_| {});
         let data_plane = DataPlane::start(config, options).unwrap();
-        let address = data_plane.status().services[0].addresses[0];
+        let address = data_plane.status().services[0].addresses[0]
+            .socket_address()
+            .unwrap();
         let client = |_| {
             let client = TcpStream::connect(address).unwrap();
             [client, host.accept().unwrap().0]

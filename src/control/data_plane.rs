@@ -2,7 +2,6 @@
 //! two halves. How a configuration is put in force is in `apply`.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, channel};
@@ -23,9 +22,10 @@ use super::wanted::{self, WantedListeners};
 use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::{GroupKey, HostKey};
 use crate::config::{Config, CustomNames, Endpoint};
+use crate::os::address::Address;
 use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;
-use crate::os::listen::{self, BindAddress};
+use crate::os::listen::{self, ListenPlace};
 use crate::relay::{
     ClientLookup, Clock, EndRequest, EventBus, FoundSession, Group, SessionFilter, SessionListPart,
     SessionListRequest, Shared, Topic, WorkerMessage,
@@ -61,7 +61,7 @@ pub enum RetryOutcome {
 }
 
 /// A service's name, and the addresses where it listens.
-pub(super) type Listening = (String, Vec<SocketAddr>);
+pub(super) type Listening = (String, Vec<Address>);
 
 impl DataPlane {
     /// Starts to balance by `config`. Waits 2 s at most for names of hosts.
@@ -105,8 +105,8 @@ impl DataPlane {
     }
 
     /// Whether a service listens at this place.
-    pub(crate) fn listens_at(&self, place: BindAddress) -> bool {
-        self.wanted.keys().any(|key| key.place == place)
+    pub(crate) fn listens_at(&self, place: &ListenPlace) -> bool {
+        self.wanted.keys().any(|key| key.place == *place)
     }
 
     /// Where each service listens, in the file's order.
@@ -151,13 +151,13 @@ impl DataPlane {
         };
         let mut pool = group.pool();
         let named = pool.hosts().find(|it| it.host.name == host.name);
-        match named.map(|it| (it.id, it.address, it.health.clone())) {
-            Some((_, None, _)) => {
+        match named.map(|it| (it.id, it.address.is_some(), it.health.clone())) {
+            Some((_, false, _)) => {
                 drop(pool);
                 self.resolver.resolve_now();
                 RetryOutcome::Resolving
             }
-            Some((id, Some(_), Health::Failed(why)))
+            Some((id, true, Health::Failed(why)))
                 if pool.reset_health(id, self.shared.clock.now_ms()) =>
             {
                 RetryOutcome::Untried(why)
@@ -239,12 +239,13 @@ impl DataPlane {
     /// Stops: accepts the clients in the accept backlogs, then closes the listeners. Sessions
     /// still open after `grace` are cut; without `grace`, none is. [`LifecycleEvent::Stopped`](super::LifecycleEvent::Stopped)
     /// follows the end of the last.
-    pub fn stop(&self, grace: Option<Duration>) {
+    pub fn stop(&mut self, grace: Option<Duration>) {
         drop(self.stop_listening(grace));
     }
 
     /// As [`DataPlane::stop`]. The receiver hangs up when all listeners are closed.
-    pub(super) fn stop_listening(&self, grace: Option<Duration>) -> Receiver<()> {
+    pub(super) fn stop_listening(&mut self, grace: Option<Duration>) -> Receiver<()> {
+        self.listeners.remove_files();
         let (done, closed) = channel();
         for worker in &self.workers {
             let done = done.clone();
@@ -335,13 +336,20 @@ impl Bound {
         &self.config
     }
 
-    /// Gives the sockets to the user that this process will become. Sockets that share a port by
+    /// Gives the sockets to the user that this process will become, and the files of Unix sockets.
+    /// Sockets that share a port by
     /// SO_REUSEPORT must have one owner. Test:
     /// an_address_that_overlaps_what_root_has_bound_can_be_added.
     pub fn change_owner(&self, uid: u32, gid: u32) {
         for socket in self.opened.iter().flat_map(BoundListener::sockets) {
             if let Err(error) = listen::change_owner(socket, uid, gid) {
                 log::debug!("a listening socket stays as it is: {error}");
+            }
+        }
+        for file in self.opened.iter().filter_map(BoundListener::file) {
+            if let Err(error) = file.change_owner(uid, gid) {
+                let path = file.path().display();
+                log::warn!("{path}: cannot give the socket to txlb's user: {error}");
             }
         }
     }
@@ -400,7 +408,7 @@ impl Bound {
 mod tests {
     use super::*;
     use std::io;
-    use std::net::{SocketAddr, TcpStream};
+    use std::net::TcpStream;
 
     fn config(listen: &str) -> Config {
         let text = format!(
@@ -414,7 +422,7 @@ mod tests {
         DataPlane::bind(config, Options::new(workers, |_| {}), Vec::new())
     }
 
-    fn place(bound: &Bound) -> SocketAddr {
+    fn place(bound: &Bound) -> std::net::SocketAddr {
         bound.opened[0].address()
     }
 
@@ -425,7 +433,7 @@ mod tests {
         TcpStream::connect(address).unwrap();
         let data_plane = bound.start().unwrap();
         let status = data_plane.status();
-        assert!(status.services[0].addresses.contains(&address));
+        assert!(status.services[0].addresses.contains(&address.into()));
         assert_eq!((status.workers, data_plane.generation()), (2, 1));
     }
 

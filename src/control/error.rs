@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::ErrorKind;
-use crate::os::listen::BindAddress;
+use crate::os::listen::ListenPlace;
 
 /// Why a configuration could not be put in force. Everything is as it was.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub enum Error {
     /// A listener cannot be bound, or not be watched by a worker.
     Listen {
         /// Its place.
-        place: BindAddress,
+        place: ListenPlace,
         /// The system's error.
         error: io::Error,
     },
@@ -27,21 +27,21 @@ pub enum Error {
     /// Two services would listen at the same place.
     ListenTwice {
         /// Where.
-        place: BindAddress,
+        place: ListenPlace,
         /// Their names.
         services: [String; 2],
     },
     /// A service would listen at one place twice, in different ways.
     ListenDiffers {
         /// Where.
-        place: BindAddress,
+        place: ListenPlace,
         /// Its name.
         service: String,
     },
     /// A listener with options is at the place of an inherited socket, whose options are not ours.
     ListenInherited {
         /// Where.
-        place: BindAddress,
+        place: ListenPlace,
     },
     /// A scheduler does not exist.
     Scheduler(ErrorKind),
@@ -69,7 +69,7 @@ impl fmt::Display for Error {
                 write!(f, "cannot listen at {place}: {error}")?;
                 match error.kind() {
                     io::ErrorKind::AddrInUse => f.write_str(" (is txlb running already?)"),
-                    io::ErrorKind::PermissionDenied => {
+                    io::ErrorKind::PermissionDenied if place.bind_address().is_some() => {
                         f.write_str(" (ports below 1024 are root's)")
                     }
                     // ENOSPC of epoll_ctl(2).

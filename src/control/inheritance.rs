@@ -1,12 +1,11 @@
 //! Sockets that this process inherited: they are bound already, and become listeners of services.
 
 use std::io;
-use std::net::TcpListener;
 
 use super::wanted::{WantedListener, WantedListeners};
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::os::inherited::InheritedSocket;
-use crate::os::listen::BindAddress;
+use crate::os::listen::{ListenPlace, StreamListener};
 use crate::relay::ListenKey;
 
 /// Inherited sockets. Shared ones are kept for the life of the process: their maker holds them
@@ -22,15 +21,16 @@ impl Inheritance {
 
     /// Adds to `wanted` the sockets that belong to a service only by their name.
     pub(super) fn add_named(&self, config: &Config, wanted: &mut WantedListeners) {
-        for InheritedSocket { name, address, .. } in &self.0 {
+        for InheritedSocket { name, place, .. } in &self.0 {
             if config.services.iter().any(|service| service.name == *name) {
                 let listener = WantedListener {
                     service: name.clone(),
                     proxy_from: None,
                     name: None,
+                    mode: Listener::MODE,
                 };
-                if listener_at(wanted, *address).is_none() {
-                    wanted.insert(ListenKey::at(*address), listener);
+                if listener_at(wanted, place).is_none() {
+                    wanted.insert(ListenKey::at(place.clone()), listener);
                 }
             }
         }
@@ -40,10 +40,10 @@ impl Inheritance {
     /// maker's user could bind another beside it.
     pub(super) fn sockets(
         &self,
-        place: BindAddress,
+        place: &ListenPlace,
         workers: usize,
-    ) -> Option<io::Result<Vec<TcpListener>>> {
-        let found = self.0.iter().find(|socket| socket.address == place)?;
+    ) -> Option<io::Result<Vec<StreamListener>>> {
+        let found = self.0.iter().find(|socket| socket.place == *place)?;
         Some((0..workers).map(|_| found.listener.try_clone()).collect())
     }
 
@@ -54,11 +54,11 @@ impl Inheritance {
 
     /// Warns of sockets that serve nothing, or another service than their name says.
     pub(super) fn warn(&self, wanted: &WantedListeners) {
-        for InheritedSocket { name, address, .. } in &self.0 {
+        for InheritedSocket { name, place, .. } in &self.0 {
             let called = name.escape_debug();
-            match listener_at(wanted, *address) {
+            match listener_at(wanted, place) {
                 None => log::warn!(
-                    "the inherited socket \"{called}\" at {address} serves nothing: nothing \
+                    "the inherited socket \"{called}\" at {place} serves nothing: nothing \
                      listens at exactly this address, and no service has this name"
                 ),
                 Some(listener)
@@ -66,7 +66,7 @@ impl Inheritance {
                         && wanted.values().any(|other| other.service == *name) =>
                 {
                     log::warn!(
-                        "the inherited socket \"{called}\" at {address} serves {}, which listens \
+                        "the inherited socket \"{called}\" at {place} serves {}, which listens \
                          there",
                         listener.service.escape_debug()
                     );
@@ -78,7 +78,7 @@ impl Inheritance {
 }
 
 /// The listener at a place, whatever is special about it.
-fn listener_at(wanted: &WantedListeners, place: BindAddress) -> Option<&WantedListener> {
-    let at_place = wanted.iter().find(|(key, _)| key.place == place);
+fn listener_at<'a>(wanted: &'a WantedListeners, place: &ListenPlace) -> Option<&'a WantedListener> {
+    let at_place = wanted.iter().find(|(key, _)| key.place == *place);
     at_place.map(|(_, listener)| listener)
 }

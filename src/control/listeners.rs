@@ -4,59 +4,76 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 
 use super::error::Error;
 use super::inheritance::Inheritance;
-use super::wanted::WantedListeners;
-use crate::os::listen::{BindAddress, ListenOptions, bind_all};
+use super::wanted::{WantedListener, WantedListeners};
+use crate::os::address::Address;
+use crate::os::listen::{
+    BindAddress, ListenOptions, ListenPlace, StreamListener, bind_all, bind_path,
+};
+use crate::os::socket_file::SocketFile;
 use crate::relay::ListenKey;
 
 /// The bound listeners and their addresses.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
-    bound: BTreeMap<ListenKey, SocketAddr>,
+    bound: BTreeMap<ListenKey, BoundPlace>,
     /// Inherited sockets, which need no binding.
     pub(super) inheritance: Inheritance,
+}
+
+/// Where a listener is bound.
+#[derive(Debug)]
+pub(super) struct BoundPlace {
+    /// With the port that the system chose.
+    address: Address,
+    /// The file of a Unix socket that this process made. It goes with this.
+    file: Option<SocketFile>,
 }
 
 /// Sockets that are bound, but not served yet.
 #[derive(Debug)]
 pub(super) struct BoundListener {
     key: ListenKey,
-    address: SocketAddr,
+    place: BoundPlace,
     /// One for each worker.
-    sockets: Vec<TcpListener>,
+    sockets: Vec<StreamListener>,
 }
 
 impl BoundListener {
     /// Its sockets, one for each worker.
-    pub(super) fn sockets(&self) -> impl Iterator<Item = &TcpListener> {
+    pub(super) fn sockets(&self) -> impl Iterator<Item = &StreamListener> {
         self.sockets.iter()
+    }
+
+    /// The file of a Unix socket.
+    pub(super) fn file(&self) -> Option<&SocketFile> {
+        self.place.file.as_ref()
     }
 
     /// The address that it is bound to.
     #[cfg(test)]
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    pub(super) fn address(&self) -> std::net::SocketAddr {
+        self.place.address.socket_address().unwrap()
     }
 }
 
 /// Where new listeners are bound.
-pub(super) type BoundAddresses = Vec<(ListenKey, SocketAddr)>;
+pub(super) type BoundAddresses = Vec<(ListenKey, BoundPlace)>;
 
 /// The addresses of new listeners, and each worker's sockets.
 pub(super) fn per_worker(
     opened: Vec<BoundListener>,
     workers: usize,
-) -> (BoundAddresses, Vec<Vec<(ListenKey, TcpListener)>>) {
+) -> (BoundAddresses, Vec<Vec<(ListenKey, StreamListener)>>) {
     let mut addresses = Vec::new();
     let mut per_worker: Vec<_> = (0..workers).map(|_| Vec::new()).collect();
     for listener in opened {
         for (sockets, socket) in per_worker.iter_mut().zip(listener.sockets) {
             sockets.push((listener.key.clone(), socket));
         }
-        addresses.push((listener.key, listener.address));
+        addresses.push((listener.key, listener.place));
     }
     (addresses, per_worker)
 }
@@ -85,28 +102,32 @@ impl Listeners {
         let mut absent = Vec::new();
         // Only places with the same port overlap. There may be thousands of others.
         let mut ours: HashMap<u16, Vec<BindAddress>> = HashMap::new();
-        for own in self.bound.keys() {
-            ours.entry(own.place.port()).or_default().push(own.place);
+        for own in self.bound.keys().filter_map(|key| key.place.bind_address()) {
+            ours.entry(own.port()).or_default().push(own);
         }
         for (key, listener) in wanted
             .iter()
             .filter(|(key, _)| !self.bound.contains_key(key) && is_new(key))
         {
-            let with_port = ours.entry(key.place.port()).or_default();
-            let overlaps_own = with_port.iter().any(|own| own.overlaps(key.place));
-            let given = self.inheritance.sockets(key.place, workers);
+            let given = self.inheritance.sockets(&key.place, workers);
             if given.is_some() && key.options != ListenOptions::default() {
-                return Err(Error::ListenInherited { place: key.place });
+                let place = key.place.clone();
+                return Err(Error::ListenInherited { place });
             }
-            match given.unwrap_or_else(|| bind_all(key.place, &key.options, workers, overlaps_own))
-            {
-                Ok(sockets) => {
-                    let address = sockets[0].local_addr();
+            let bound = match given {
+                Some(sockets) => sockets.map(|sockets| (sockets, None)),
+                None => bind(key, listener, workers, &ours),
+            };
+            match bound {
+                Ok((sockets, file)) => {
+                    let address = sockets[0].address();
                     let address = address.map_err(|error| refused(key, error))?;
-                    with_port.push(key.place);
+                    if let Some(own) = key.place.bind_address() {
+                        ours.entry(own.port()).or_default().push(own);
+                    }
                     opened.push(BoundListener {
                         key: key.clone(),
-                        address,
+                        place: BoundPlace { address, file },
                         sockets,
                     });
                 }
@@ -136,7 +157,19 @@ impl Listeners {
     pub(super) fn commit(&mut self, wanted: &WantedListeners, addresses: BoundAddresses) {
         self.bound.retain(|key, _| wanted.contains_key(key));
         self.bound.extend(addresses);
+        for (key, listener) in wanted {
+            let bound = self.bound.get_mut(key);
+            if let Some(file) = bound.and_then(|bound| bound.file.as_mut()) {
+                file.set_mode(listener.mode);
+            }
+        }
         self.inheritance.release_unshared();
+    }
+
+    /// Removes the files of Unix sockets, so that no new client finds them. A successor may have its
+    /// own there already, which stay.
+    pub(super) fn remove_files(&mut self) {
+        self.bound.values_mut().for_each(|bound| bound.file = None);
     }
 
     /// Addresses of the listeners of `wanted` that belong to `service`.
@@ -144,36 +177,38 @@ impl Listeners {
         &'a self,
         wanted: &'a WantedListeners,
         service: &'a str,
-    ) -> impl Iterator<Item = SocketAddr> + 'a {
+    ) -> impl Iterator<Item = Address> + 'a {
         let keys = wanted
             .iter()
             .filter(move |(_, listener)| listener.service == service);
-        keys.filter_map(|(key, _)| self.bound.get(key).copied())
+        keys.filter_map(|(key, _)| Some(self.bound.get(key)?.address.clone()))
     }
 
     /// The same for all services that listen, in one pass: there may be thousands of both.
     pub(super) fn addresses_by_service<'a>(
         &self,
         wanted: &'a WantedListeners,
-    ) -> HashMap<&'a str, Vec<SocketAddr>> {
-        let mut addresses: HashMap<&str, Vec<SocketAddr>> = HashMap::new();
+    ) -> HashMap<&'a str, Vec<Address>> {
+        let mut addresses: HashMap<&str, Vec<Address>> = HashMap::new();
         for (key, listener) in wanted {
             let of_service = addresses.entry(listener.service.as_str()).or_default();
-            of_service.extend(self.bound.get(key).copied());
+            of_service.extend(self.bound.get(key).map(|bound| bound.address.clone()));
         }
         addresses
     }
 
     /// Places of each service, with the ports that the system chose.
-    pub(super) fn places(&self, wanted: &WantedListeners) -> BTreeMap<String, Vec<BindAddress>> {
-        let mut places: BTreeMap<String, Vec<BindAddress>> = BTreeMap::new();
+    pub(super) fn places(&self, wanted: &WantedListeners) -> BTreeMap<String, Vec<ListenPlace>> {
+        let mut places: BTreeMap<String, Vec<ListenPlace>> = BTreeMap::new();
         for (key, listener) in wanted {
-            if let Some(address) = self.bound.get(key) {
-                let place = match key.place {
-                    BindAddress::Any { .. } => BindAddress::Any {
-                        port: address.port(),
-                    },
-                    BindAddress::At(_) => BindAddress::At(*address),
+            if let Some(BoundPlace { address, .. }) = self.bound.get(key) {
+                let place = match (key.place.bind_address(), address) {
+                    (Some(BindAddress::Any { .. }), Address::Ip(address)) => {
+                        let port = address.port();
+                        BindAddress::Any { port }.into()
+                    }
+                    (_, Address::Ip(address)) => BindAddress::At(*address).into(),
+                    (_, Address::Unix(path)) => ListenPlace::Unix(path.clone()),
                 };
                 places
                     .entry(listener.service.clone())
@@ -194,9 +229,31 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
+/// Binds a new listener beside `ours`, by port.
+fn bind(
+    key: &ListenKey,
+    listener: &WantedListener,
+    workers: usize,
+    ours: &HashMap<u16, Vec<BindAddress>>,
+) -> io::Result<(Vec<StreamListener>, Option<SocketFile>)> {
+    match &key.place {
+        ListenPlace::Ip(address) => {
+            let with_port = ours.get(&address.port());
+            let overlaps_own =
+                with_port.is_some_and(|it| it.iter().any(|own| own.overlaps(*address)));
+            let sockets = bind_all(*address, &key.options, workers, overlaps_own)?;
+            Ok((sockets.into_iter().map(StreamListener::Tcp).collect(), None))
+        }
+        ListenPlace::Unix(path) => {
+            let (sockets, file) = bind_path(path, listener.mode, workers)?;
+            Ok((sockets, Some(file)))
+        }
+    }
+}
+
 fn refused(key: &ListenKey, error: io::Error) -> Error {
     Error::Listen {
-        place: key.place,
+        place: key.place.clone(),
         error,
     }
 }
@@ -209,6 +266,7 @@ mod tests {
     use super::super::wanted::{ResolveScope, wanted};
     use super::*;
     use crate::config::Network;
+    use std::net::TcpListener;
 
     #[test]
     fn port_0_gives_each_service_a_port_of_its_own() {

@@ -6,7 +6,6 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use super::check_schedule::{CheckSchedule, HostCheck};
 use super::threads::PanicGuard;
 use crate::balance::{Failure, HostId, HostPool, SourceTurn};
 use crate::config::{Check, Manager, PeriodicTask, ProxyVersion};
+use crate::os::address::Address;
 use crate::relay::{
     Clock, Dialogue, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
     Verdict, check_address, check_timeout_ms, probe_timeout_ms,
@@ -121,7 +121,7 @@ enum Purpose {
 enum Job {
     Recovery(ProbeJob),
     /// A check of the host at this address.
-    Check(HostCheck, SocketAddr),
+    Check(HostCheck, Address),
 }
 
 /// A host to probe, and why.
@@ -133,11 +133,11 @@ struct ProbeJob {
 }
 
 /// A host to probe, its address, and the source of the connection.
-type Target = (HostId, SocketAddr, Option<SourceTurn>);
+type Target = (HostId, Address, Option<SourceTurn>);
 
 /// Identifies a probe under way: no host is probed twice at a time. A host with a new address, or
 /// urgent now, is another probe, since the first may wait in a queue.
-type ProbeId = (usize, HostId, SocketAddr, ProbePriority);
+type ProbeId = (usize, HostId, Address, ProbePriority);
 
 /// State of the recovery thread.
 struct RecoveryLoop {
@@ -172,7 +172,7 @@ impl RecoveryLoop {
         while let Some(probes) = self.plan(clock.now_ms()) {
             for probe in probes {
                 if let Job::Recovery(job) = &probe.key {
-                    self.under_way.insert(probe_id(job, probe.address));
+                    self.under_way.insert(probe_id(job, &probe.address));
                 }
                 self.prober.begin(probe);
             }
@@ -251,8 +251,8 @@ impl RecoveryLoop {
             (job, address, source)
         };
         let jobs = hosts.into_iter().map(job);
-        let is_new = |(job, address, _): &(ProbeJob, SocketAddr, Option<SourceTurn>)| {
-            !self.under_way.contains(&probe_id(job, *address))
+        let is_new = |(job, address, _): &(ProbeJob, Address, Option<SourceTurn>)| {
+            !self.under_way.contains(&probe_id(job, address))
         };
         jobs.filter(is_new)
             .map(move |(job, address, source)| Probe {
@@ -281,21 +281,21 @@ impl RecoveryLoop {
                 continue;
             };
             // With a port of its own, a check needs none of the host.
-            let at = check.group.check_address(address);
-            let Some(at) = at.or(check.check.port.map(|_| address)) else {
+            let at = check.group.check_address(&address);
+            let Some(at) = at.or_else(|| check.check.port.map(|_| address.clone())) else {
                 self.schedule.ended(&check, false, now_ms);
                 continue;
             };
             // An agent, or who answers checks elsewhere, is no host of the group.
-            let is_host = check.check.decides() && check_address(&check.check, at) == at;
+            let is_host = check.check.decides() && check_address(&check.check, &at) == at;
             self.prober.begin(Probe {
                 group: group_address(&check.group),
                 priority: ProbePriority::Routine,
-                address: check_address(&check.check, at),
+                address: check_address(&check.check, &at),
                 source,
                 timeout_ms: check_timeout_ms(&check.check),
                 send_proxy: send_proxy.filter(|_| is_host),
-                dialogue: Some(Dialogue::new(&check.check, at)),
+                dialogue: Some(Dialogue::new(&check.check, &at)),
                 is_restarted: false,
                 key: Job::Check(check, address),
             });
@@ -310,18 +310,20 @@ impl RecoveryLoop {
         } = probed;
         match key {
             Job::Recovery(job) => {
-                self.under_way.remove(&probe_id(&job, address));
+                self.under_way.remove(&probe_id(&job, &address));
                 match verdict {
-                    Some(Verdict::Passed) => self.apply_probe(&job, address, Ok(())),
-                    Some(Verdict::Failed(failure)) => self.apply_probe(&job, address, Err(failure)),
+                    Some(Verdict::Passed) => self.apply_probe(&job, &address, Ok(())),
+                    Some(Verdict::Failed(failure)) => {
+                        self.apply_probe(&job, &address, Err(failure))
+                    }
                     _ => {}
                 }
             }
-            Job::Check(check, address) => self.apply_check(&check, address, verdict),
+            Job::Check(check, address) => self.apply_check(&check, &address, verdict),
         }
     }
 
-    fn apply_probe(&self, job: &ProbeJob, address: SocketAddr, result: Result<(), Failure>) {
+    fn apply_probe(&self, job: &ProbeJob, address: &Address, result: Result<(), Failure>) {
         let ProbeJob {
             group,
             host,
@@ -343,7 +345,7 @@ impl RecoveryLoop {
     }
 
     /// Applies the verdict of a check of the host at `address`.
-    fn apply_check(&mut self, check: &HostCheck, address: SocketAddr, verdict: Option<Verdict>) {
+    fn apply_check(&mut self, check: &HostCheck, address: &Address, verdict: Option<Verdict>) {
         let now_ms = self.clock.now_ms();
         let text = verdict.as_ref().map(Verdict::to_string);
         let at = (check.host, address);
@@ -357,7 +359,7 @@ impl RecoveryLoop {
                 Some(Verdict::NoReport(_)) | None => (None, None),
             };
             let target = pool.check_target(check.host);
-            let has_failed = target.is_some_and(|target| target.has_failed);
+            let has_failed = target.as_ref().is_some_and(|target| target.has_failed);
             let name = target.and_then(|_| pool.host_name(check.host.id));
             (in_force, change, name, has_failed)
         };
@@ -380,9 +382,9 @@ impl RecoveryLoop {
 }
 
 /// The same hosts, each with the port to probe and the source of its next connection.
-fn targets(group: &Group, pool: &mut HostPool, hosts: Vec<(HostId, SocketAddr)>) -> Vec<Target> {
+fn targets(group: &Group, pool: &mut HostPool, hosts: Vec<(HostId, Address)>) -> Vec<Target> {
     let target = |(host, address)| {
-        let address = group.check_address(address)?;
+        let address = group.check_address(&address)?;
         Some((host, address, pool.next_source(host)))
     };
     hosts.into_iter().filter_map(target).collect()
@@ -411,8 +413,13 @@ fn checks_of(watched: &WatchedGroup) -> Vec<HostCheck> {
 }
 
 /// A job holds its group, so the group's address in memory is not reused.
-fn probe_id(job: &ProbeJob, address: SocketAddr) -> ProbeId {
-    (group_address(&job.group), job.host, address, job.priority)
+fn probe_id(job: &ProbeJob, address: &Address) -> ProbeId {
+    (
+        group_address(&job.group),
+        job.host,
+        address.clone(),
+        job.priority,
+    )
 }
 
 fn group_address(group: &Arc<Group>) -> usize {
@@ -468,7 +475,7 @@ mod tests {
                 let Job::Recovery(job) = &probe.key else {
                     continue;
                 };
-                let probe_id = probe_id(job, probe.address);
+                let probe_id = probe_id(job, &probe.address);
                 assert!(recovery.under_way.insert(probe_id), "twice at a time");
             }
             let urgencies = probes.iter().map(|probe| probe.priority);
@@ -476,10 +483,10 @@ mod tests {
         };
         assert_eq!(planned(10_000), [ProbePriority::Routine]);
         assert_eq!(planned(11_000), []);
-        let (host, address) = group.pool().heartbeat_targets()[0];
-        let client = [10, 0, 0, 9].into();
+        let (host, address) = group.pool().heartbeat_targets().remove(0);
+        let client = std::net::IpAddr::from([10, 0, 0, 9]);
         let mut pool = group.pool();
-        pool.connect_failed(host, address, client, Failure::Refused, 11_500);
+        pool.connect_failed(host, &address, client, Failure::Refused, 11_500);
         drop(pool);
         assert_eq!(planned(12_000), [ProbePriority::Urgent]);
         assert_eq!(planned(13_000), []);

@@ -172,7 +172,7 @@ fn unresolved_names(pool: &HostPool) -> BTreeSet<String> {
     let name = |host: HostStatus<'_>| match host.endpoint {
         Endpoint::Name { host, .. } => Some(host.clone()),
         Endpoint::Zoned { zone, .. } => Some(zone.clone()),
-        Endpoint::Address(_) => None,
+        Endpoint::Address(_) | Endpoint::Unix(_) => None,
     };
     without.filter_map(name).collect()
 }
@@ -200,7 +200,11 @@ mod tests {
         answers.change_group(&running, &known, |pool, now_ms| {
             pool.configure(&group("name:80"), now_ms);
         });
-        let addresses: Vec<_> = running.pool().hosts().map(|it| it.address).collect();
+        let pool = running.pool();
+        let addresses: Vec<_> = pool
+            .hosts()
+            .map(|it| it.address?.socket_address())
+            .collect();
         assert_eq!(addresses, [Some(([10, 0, 0, 2], 80).into())]);
     }
 }

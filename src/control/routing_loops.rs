@@ -7,51 +7,74 @@
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::resolver::Resolution;
 use super::wanted::places_of_resolved;
 use crate::balance::HostId;
 use crate::config::{self, Config, Endpoint};
+use crate::os::address::Address;
 use crate::os::addresses::LocalAddresses;
-use crate::os::listen::BindAddress;
+use crate::os::listen::{BindAddress, ListenPlace};
 use crate::relay::Group;
 
 /// A service, as the search for routing loops needs it.
 #[derive(Debug, Clone)]
 pub(super) struct LocalService {
     /// Where it listens, with the ports that the system chose.
-    pub(super) places: Vec<BindAddress>,
+    pub(super) places: Vec<ListenPlace>,
     /// Whether clients may ask for any port: a header says for which.
     pub(super) asked_any_port: bool,
     /// Its groups that get new sessions, the enabled one first.
     pub(super) groups: Vec<Arc<Group>>,
 }
 
-/// Listeners by port, to find the service behind an address.
+/// Listeners by port or path, to find the service behind an address.
 struct Ports<'a> {
     by_port: BTreeMap<u16, Vec<(usize, BindAddress)>>,
+    by_path: BTreeMap<Arc<Path>, usize>,
     is_local: &'a dyn Fn(IpAddr) -> bool,
 }
 
 impl<'a> Ports<'a> {
     fn new(
-        places: impl Iterator<Item = (usize, BindAddress)>,
+        places: impl Iterator<Item = (usize, ListenPlace)>,
         is_local: &'a dyn Fn(IpAddr) -> bool,
     ) -> Ports<'a> {
         let mut by_port: BTreeMap<u16, Vec<(usize, BindAddress)>> = BTreeMap::new();
+        let mut by_path = BTreeMap::new();
         for (service, place) in places {
-            by_port
-                .entry(place.port())
-                .or_default()
-                .push((service, place));
+            match place {
+                ListenPlace::Ip(place) => by_port
+                    .entry(place.port())
+                    .or_default()
+                    .push((service, place)),
+                ListenPlace::Unix(path) => drop(by_path.insert(path, service)),
+            }
         }
-        Ports { by_port, is_local }
+        Ports {
+            by_port,
+            by_path,
+            is_local,
+        }
+    }
+
+    /// Whether there may be a listener at a host.
+    fn may_have(&self, host: &Address) -> bool {
+        match host {
+            Address::Ip(host) => host.port() == 0 || self.by_port.contains_key(&host.port()),
+            Address::Unix(path) => self.by_path.contains_key(path),
+        }
     }
 
     /// The services that sessions of the service `from` reach at a host. One without a port is
     /// connected to at all ports where that service listens, or at any, if clients may ask for it.
-    fn services_behind(&self, from: Origin, host: SocketAddr) -> BTreeSet<usize> {
+    fn services_behind(&self, from: Origin, host: &Address) -> BTreeSet<usize> {
+        let host = match host {
+            Address::Ip(host) => *host,
+            Address::Unix(path) => return self.by_path.get(path).copied().into_iter().collect(),
+        };
         // The system connects to the loopback where the address is unspecified.
         let ip = match host.ip().to_canonical() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -95,10 +118,12 @@ struct Origin {
 pub(super) fn find_routing_loops(
     services: &[LocalService],
 ) -> HashMap<*const Group, BTreeSet<HostId>> {
-    let places = services
-        .iter()
-        .enumerate()
-        .flat_map(|(number, service)| service.places.iter().map(move |place| (number, *place)));
+    let places = services.iter().enumerate().flat_map(|(number, service)| {
+        service
+            .places
+            .iter()
+            .map(move |place| (number, place.clone()))
+    });
     let local = LocalAddresses::default();
     let is_local = |ip| local.contains(ip);
     let ports = Ports::new(places, &is_local);
@@ -107,20 +132,20 @@ pub(super) fn find_routing_loops(
     let groups = groups.flat_map(|(from, it)| it.groups.iter().map(move |group| (from, group)));
     for (from, group) in groups {
         // No system call under the pool's lock.
-        let with_port = |address: &SocketAddr| {
-            address.port() == 0 || ports.by_port.contains_key(&address.port())
-        };
-        let addresses: Vec<(HostId, SocketAddr)> = {
+        let addresses: Vec<(HostId, Address)> = {
             let pool = group.pool();
             let known = pool.hosts().filter_map(|it| Some((it.id, it.address?)));
-            known.filter(|(_, address)| with_port(address)).collect()
+            let may_be_ours = known.filter(|(_, address)| ports.may_have(address));
+            may_be_ours
+                .map(|(id, address)| (id, address.clone()))
+                .collect()
         };
         for (host, address) in addresses {
             let origin = Origin {
                 service: from,
                 asked_any_port: services[from].asked_any_port,
             };
-            hops.push((from, ports.services_behind(origin, address)));
+            hops.push((from, ports.services_behind(origin, &address)));
             hosts.push((Arc::as_ptr(group), host));
         }
     }
@@ -154,7 +179,10 @@ fn warnings_where(
             places.into_iter().map(move |place| (number, place))
         })
     });
-    let ports = Ports::new(places.filter(|(_, place)| place.port() != 0), is_local);
+    let ports = Ports::new(
+        places.filter(|(_, place)| !place.is_chosen_by_system()),
+        is_local,
+    );
     let (mut hops, mut hosts) = (Vec::new(), Vec::new());
     for serves in [true, false] {
         for (from, service) in config.services.iter().enumerate() {
@@ -166,7 +194,7 @@ fn warnings_where(
             for group in groups.filter(|it| serving.contains(it.name.as_str()) == serves) {
                 for host in &group.hosts {
                     let found = host_addresses(host, resolutions);
-                    let mut behind = found.iter().map(|it| ports.services_behind(origin, *it));
+                    let mut behind = found.iter().map(|it| ports.services_behind(origin, it));
                     if let Some(to) = behind.find(|to| !to.is_empty()) {
                         hops.push((from, to));
                         hosts.push((service, group, host));
@@ -196,16 +224,14 @@ fn addresses<'a>(name: &str, resolutions: &'a BTreeMap<String, Resolution>) -> &
     }
 }
 
-fn host_addresses(
-    host: &config::Host,
-    resolutions: &BTreeMap<String, Resolution>,
-) -> Vec<SocketAddr> {
+fn host_addresses(host: &config::Host, resolutions: &BTreeMap<String, Resolution>) -> Vec<Address> {
     match &host.address {
-        Endpoint::Address(address) => vec![*address],
-        Endpoint::Zoned { ip, port, .. } => vec![SocketAddr::new((*ip).into(), *port)],
+        Endpoint::Address(address) => vec![Address::Ip(*address)],
+        Endpoint::Unix(path) => vec![Address::Unix(Arc::clone(path))],
+        Endpoint::Zoned { ip, port, .. } => vec![SocketAddr::new((*ip).into(), *port).into()],
         Endpoint::Name { host, port } => {
             let found = addresses(host, resolutions).iter();
-            found.map(|ip| SocketAddr::new(*ip, *port)).collect()
+            found.map(|ip| SocketAddr::new(*ip, *port).into()).collect()
         }
     }
 }
@@ -300,6 +326,14 @@ mod tests {
         for (listen, host) in [("127.0.0.1:80", "127.0.0.2:80"), ("0.0.0.0:80", "[::1]:80")] {
             assert!(warned(&[("a", listen, host)]).is_empty(), "{listen} {host}");
         }
+    }
+
+    #[test]
+    fn a_host_at_a_path_may_be_a_listener_of_its_own_too() {
+        assert_eq!(warned(&[("a", "unix:/run/a", "unix:/run/a")]), ["a/g/h0"]);
+        assert!(warned(&[("a", "unix:/run/a", "unix:/run/b")]).is_empty());
+        let circle = [("a", "unix:/run/a", "lb:1"), ("b", "*:1", "unix:/run/a")];
+        assert_eq!(warned(&circle), ["b/g/h0"]);
     }
 
     #[test]

@@ -97,10 +97,14 @@ impl Running {
     }
 
     /// Tells the groups at which port hosts without one are checked: that of their service's first
-    /// listener. `bound` finds the port that the system chose.
+    /// listener of TCP. `bound` finds the port that the system chose.
     pub(super) fn set_check_ports(&self, config: &Config, bound: impl Fn(&str) -> Option<u16>) {
         for service in &config.services {
-            let first = service.listens.first().map(|it| it.address.port);
+            let mut of_tcp = service
+                .listens
+                .iter()
+                .filter(|it| it.address.unix_path().is_none());
+            let first = of_tcp.next().map(|it| it.address.port);
             let port = first.filter(|port| *port != 0);
             let port = port.or_else(|| bound(&service.name)).unwrap_or(0);
             for group in &service.groups {

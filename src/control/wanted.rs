@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::error::Error;
 use super::resolver::{Resolution, resolve_all, resolve_on_this_thread};
 use crate::config::{Config, ListenAddress, ListenHost, Listener, Network, Service};
-use crate::os::listen::{BindAddress, ListenOptions};
+use crate::os::listen::{BindAddress, ListenOptions, ListenPlace};
 use crate::relay::ListenKey;
 
 /// The listeners that a configuration wants.
@@ -24,6 +24,8 @@ pub(super) struct WantedListener {
     pub(super) proxy_from: Option<Arc<[Network]>>,
     /// The name in its address, if it has one.
     pub(super) name: Option<String>,
+    /// The permissions of a Unix socket.
+    pub(super) mode: u32,
 }
 
 impl WantedListener {
@@ -118,7 +120,7 @@ fn addresses_of(name: &str, before: &WantedListeners) -> Vec<IpAddr> {
         .iter()
         .filter(|(_, listener)| listener.name.as_deref() == Some(name));
     let addresses: BTreeSet<IpAddr> = of_name
-        .filter_map(|(key, _)| match key.place {
+        .filter_map(|(key, _)| match key.place.bind_address()? {
             BindAddress::At(SocketAddr::V6(v6)) if name.starts_with('%') => {
                 Some(Ipv6Addr::from(u128::from(v6.scope_id())).into())
             }
@@ -131,13 +133,13 @@ fn addresses_of(name: &str, before: &WantedListeners) -> Vec<IpAddr> {
 
 fn add_wanted(
     wanted: &mut WantedListeners,
-    place: BindAddress,
+    place: ListenPlace,
     (service, listen): (&Service, &Listener),
     proxy_from: Option<&Arc<[Network]>>,
 ) -> Result<(), Error> {
-    let only_its_own = place.port() == 0;
+    let only_its_own = place.is_chosen_by_system();
     let key = ListenKey {
-        place,
+        place: place.clone(),
         service: only_its_own.then(|| service.name.clone()),
         options: listen_options(listen),
     };
@@ -145,13 +147,14 @@ fn add_wanted(
         service: service.name.clone(),
         proxy_from: proxy_from.cloned(),
         name: name(&listen.address).map(str::to_owned),
+        mode: listen.mode,
     };
     // Default options come first, so this is the first one at the place.
     let first = ListenKey {
         options: ListenOptions::default(),
         ..key.clone()
     };
-    let is_same = |it: &ListenKey| (it.place, &it.service) == (key.place, &key.service);
+    let is_same = |it: &ListenKey| (&it.place, &it.service) == (&key.place, &key.service);
     let there = wanted.range(first..).next().filter(|(it, _)| is_same(it));
     match there {
         Some((_, other)) if other.service != service.name => Err(Error::ListenTwice {
@@ -173,27 +176,32 @@ fn add_wanted(
     }
 }
 
-/// What is special about the sockets of a listener.
+/// What is special about the sockets of a listener: nothing about a Unix socket.
 pub fn listen_options(listen: &Listener) -> ListenOptions {
-    ListenOptions {
-        mptcp: listen.mptcp,
-        interface: listen.interface.clone(),
+    match listen.address.unix_path() {
+        Some(_) => ListenOptions::default(),
+        None => ListenOptions {
+            mptcp: listen.mptcp,
+            interface: listen.interface.clone(),
+        },
     }
 }
 
-/// Places of an admin interface's address. A name is resolved now.
+/// Places of an admin interface's address, which is no Unix socket. A name is resolved now.
 ///
 /// # Errors
 /// A name that does not resolve.
 pub fn resolve_places(listen: &ListenAddress) -> Result<Vec<BindAddress>, Error> {
     let resolutions = resolve_all(name(listen), NAMES_TIMEOUT).map_err(Error::System)?;
-    places_of_resolved(listen, &resolutions)
+    let places = places_of_resolved(listen, &resolutions)?;
+    let addresses = places.iter().filter_map(ListenPlace::bind_address);
+    Ok(addresses.collect())
 }
 
 fn name(listen: &ListenAddress) -> Option<&str> {
     match &listen.host {
         ListenHost::Name(name) | ListenHost::Zoned { zone: name, .. } => Some(name),
-        ListenHost::Any | ListenHost::Ip(_) => None,
+        ListenHost::Any | ListenHost::Ip(_) | ListenHost::Unix(_) => None,
     }
 }
 
@@ -204,9 +212,9 @@ fn name(listen: &ListenAddress) -> Option<&str> {
 pub fn places_of_resolved(
     listen: &ListenAddress,
     resolutions: &BTreeMap<String, Resolution>,
-) -> Result<Vec<BindAddress>, Error> {
+) -> Result<Vec<ListenPlace>, Error> {
     let at_ports = |ip: IpAddr| listen.ports().map(move |port| SocketAddr::new(ip, port));
-    let at = |ip: &IpAddr| at_ports(*ip).map(BindAddress::At);
+    let at = |ip: &IpAddr| at_ports(*ip).map(|it| BindAddress::At(it).into());
     let resolution = |name: &str, shown: String| {
         let silence = || Err(String::new());
         let resolution = resolutions.get(name).cloned().unwrap_or_else(silence);
@@ -217,10 +225,11 @@ pub fn places_of_resolved(
     };
     match &listen.host {
         ListenHost::Any => {
-            let any = listen.ports().map(|port| BindAddress::Any { port });
+            let any = listen.ports().map(|port| BindAddress::Any { port }.into());
             Ok(any.collect())
         }
         ListenHost::Ip(ip) => Ok(at(ip).collect()),
+        ListenHost::Unix(path) => Ok(vec![ListenPlace::Unix(Arc::clone(path))]),
         ListenHost::Name(name) => {
             let found = resolution(name, name.clone())?;
             Ok(found.iter().flat_map(at).collect())
@@ -235,7 +244,7 @@ pub fn places_of_resolved(
                 let at_port = move |port| SocketAddrV6::new(*ip, port, 0, scope);
                 listen
                     .ports()
-                    .map(move |port| BindAddress::At(at_port(port).into()))
+                    .map(move |port| BindAddress::At(at_port(port).into()).into())
             };
             Ok(numbers.iter().filter_map(number).flat_map(at).collect())
         }
@@ -313,6 +322,7 @@ pub(super) mod tests {
             service: "a".to_owned(),
             proxy_from: None,
             name: Some("gone.invalid".to_owned()),
+            mode: Listener::MODE,
         };
         let before = WantedListeners::from([(key, listener)]);
         assert_eq!(wanted(&config, &before, ResolveScope::All).unwrap(), before);

@@ -3,20 +3,22 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
 
 use rustix::net::sockopt;
 
-use super::listen::BindAddress;
+use super::listen::{BindAddress, ListenPlace, StreamListener};
 
 /// A listening socket that this process did not bind itself.
 #[derive(Debug)]
 pub struct InheritedSocket {
     /// Its name (`LISTEN_FDNAMES`); empty without one.
     pub name: String,
-    /// The address that it listens at.
-    pub address: BindAddress,
+    /// Where it listens.
+    pub place: ListenPlace,
     /// The socket.
-    pub listener: TcpListener,
+    pub listener: StreamListener,
     /// Whether another process has it, too. Then closing it does not stop listening.
     pub is_shared: bool,
 }
@@ -36,15 +38,36 @@ impl InheritedSocket {
         listener.set_nonblocking(true)?;
         Ok(InheritedSocket {
             name,
-            address: address(&listener)?,
-            listener,
+            place: address(&listener)?.into(),
+            listener: StreamListener::Tcp(listener),
+            is_shared,
+        })
+    }
+
+    /// The same for a Unix socket. Its file belongs to who made it.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it does not listen or has no path, or the system's.
+    pub fn new_unix(
+        name: String,
+        listener: UnixListener,
+        is_shared: bool,
+    ) -> io::Result<InheritedSocket> {
+        check_listening(&listener)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let path = address.as_pathname().ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(InheritedSocket {
+            name,
+            place: ListenPlace::Unix(path.into()),
+            listener: StreamListener::Unix(listener, path.into()),
             is_shared,
         })
     }
 }
 
 /// Checks that a socket listens. Apple's system does not tell.
-fn check_listening(listener: &TcpListener) -> io::Result<()> {
+fn check_listening(listener: &impl AsFd) -> io::Result<()> {
     #[cfg(not(target_vendor = "apple"))]
     if !sockopt::socket_acceptconn(listener)? {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -74,7 +97,8 @@ fn address(listener: &TcpListener) -> io::Result<BindAddress> {
 /// is only one thread.
 ///
 /// # Errors
-/// `InvalidData` if the variables are wrong, or if one is no listening TCP socket.
+/// `InvalidData` if the variables are wrong, or if one is no listening socket of TCP, nor a Unix one
+/// with a path.
 #[cfg(feature = "activation")]
 pub fn take_inherited_sockets() -> io::Result<Vec<InheritedSocket>> {
     let Some(given) = given::ActivationVariables::from_environment()? else {
@@ -83,21 +107,33 @@ pub fn take_inherited_sockets() -> io::Result<Vec<InheritedSocket>> {
     let mut descriptors = listenfd::ListenFd::from_env();
     let mut all: Vec<InheritedSocket> = Vec::new();
     for (number, name) in given.names.into_iter().enumerate() {
-        let listener = descriptors.take_tcp_listener(number).ok().flatten();
-        let one =
-            listener.and_then(|listener| InheritedSocket::new(name.clone(), listener, true).ok());
         let called = format!("{} of those that were inherited ({name:?})", number + 1);
-        let one = one
+        let one = take_one(&mut descriptors, number, &name)
             .ok_or_else(|| invalid_data(&format!("number {called} is no listening TCP socket")))?;
-        if let Some(other) = all.iter().find(|other| other.address == one.address) {
+        if let Some(other) = all.iter().find(|other| other.place == one.place) {
             return Err(invalid_data(&format!(
                 "number {called} listens at {}, as another one does ({:?})",
-                one.address, other.name
+                one.place, other.name
             )));
         }
         all.push(one);
     }
     Ok(all)
+}
+
+/// The listening socket of this number, of TCP or at a path.
+#[cfg(feature = "activation")]
+fn take_one(
+    descriptors: &mut listenfd::ListenFd,
+    number: usize,
+    name: &str,
+) -> Option<InheritedSocket> {
+    // A descriptor of another kind stays for the second try.
+    if let Ok(Some(listener)) = descriptors.take_tcp_listener(number) {
+        return InheritedSocket::new(name.to_owned(), listener, true).ok();
+    }
+    let listener = descriptors.take_unix_listener(number).ok().flatten()?;
+    InheritedSocket::new_unix(name.to_owned(), listener, true).ok()
 }
 
 /// Without the feature `activation`: returns none, and an error if there are some.
@@ -229,9 +265,12 @@ mod tests {
             let Ok(socket) = socket else { continue };
             let port = socket.local_addr().unwrap().port();
             let InheritedSocket {
-                address, listener, ..
+                place, listener, ..
             } = InheritedSocket::new(String::new(), socket, true).unwrap();
-            assert_eq!(address.to_string(), format!("{expected}:{port}"));
+            let StreamListener::Tcp(listener) = listener else {
+                panic!("{listener:?}");
+            };
+            assert_eq!(place.to_string(), format!("{expected}:{port}"));
             assert!(sockopt::tcp_nodelay(&listener).unwrap());
             let error = listener.accept().unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::WouldBlock);

@@ -1,14 +1,19 @@
 //! Listening sockets that several threads share: one for each thread by `SO_REUSEPORT` on
-//! Linux. Elsewhere, and with `--cfg txlb_shared_listener`, all threads get the same one.
+//! Linux. Elsewhere, with `--cfg txlb_shared_listener`, and at a path, all threads get the same one.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, bind, listen, sockopt};
 
+use super::address::{Address, UnixPath};
 use super::mptcp;
+use super::socket_file::SocketFile;
 
 /// The address and port that a listening socket is bound to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,6 +25,89 @@ pub enum BindAddress {
     },
     /// One address, or all of its family if it is the unspecified one.
     At(SocketAddr),
+}
+
+/// Where a service listens: at an address and port, or at the path of a Unix socket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ListenPlace {
+    /// An address and port.
+    Ip(BindAddress),
+    /// The path of a Unix socket.
+    Unix(Arc<Path>),
+}
+
+impl ListenPlace {
+    /// The address and port; `None` for a Unix socket.
+    pub fn bind_address(&self) -> Option<BindAddress> {
+        match self {
+            ListenPlace::Ip(address) => Some(*address),
+            ListenPlace::Unix(_) => None,
+        }
+    }
+
+    /// Whether the system chooses the port.
+    pub fn is_chosen_by_system(&self) -> bool {
+        self.bind_address().is_some_and(|it| it.port() == 0)
+    }
+}
+
+impl From<BindAddress> for ListenPlace {
+    fn from(address: BindAddress) -> ListenPlace {
+        ListenPlace::Ip(address)
+    }
+}
+
+impl std::fmt::Display for ListenPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ListenPlace::Ip(address) => address.fmt(f),
+            ListenPlace::Unix(path) => UnixPath(path).fmt(f),
+        }
+    }
+}
+
+/// A listening socket of TCP, or a Unix socket with its path.
+#[derive(Debug)]
+pub enum StreamListener {
+    /// Of TCP.
+    Tcp(TcpListener),
+    /// At this path.
+    Unix(UnixListener, Arc<Path>),
+}
+
+impl StreamListener {
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    /// No descriptor is left.
+    pub fn try_clone(&self) -> io::Result<StreamListener> {
+        Ok(match self {
+            StreamListener::Tcp(listener) => StreamListener::Tcp(listener.try_clone()?),
+            StreamListener::Unix(listener, path) => {
+                StreamListener::Unix(listener.try_clone()?, Arc::clone(path))
+            }
+        })
+    }
+
+    /// Where it listens; for port 0, with the port that the system chose.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<Address> {
+        match self {
+            StreamListener::Tcp(listener) => listener.local_addr().map(Address::Ip),
+            StreamListener::Unix(_, path) => Ok(Address::Unix(Arc::clone(path))),
+        }
+    }
+}
+
+impl AsFd for StreamListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            StreamListener::Tcp(listener) => listener.as_fd(),
+            StreamListener::Unix(listener, _) => listener.as_fd(),
+        }
+    }
 }
 
 /// What is special about a listening socket.
@@ -111,6 +199,25 @@ pub fn bind_all(
     Ok(sockets)
 }
 
+/// Listens at `path` with one Unix socket that `count` threads share, and with the permissions
+/// `mode`. The file goes when the second value is dropped.
+///
+/// # Errors
+/// As [`SocketFile::listen`].
+pub fn bind_path(
+    path: &Arc<Path>,
+    mode: u32,
+    count: usize,
+) -> io::Result<(Vec<StreamListener>, SocketFile)> {
+    let (listener, file) = SocketFile::listen(path, mode, BACKLOG)?;
+    listener.set_nonblocking(true)?;
+    let first = StreamListener::Unix(listener, Arc::clone(path));
+    let others = (1..count)
+        .map(|_| first.try_clone())
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok((std::iter::once(first).chain(others).collect(), file))
+}
+
 /// Changes the owner of a socket. The new owner may then bind an overlapping address.
 ///
 /// # Errors
@@ -119,7 +226,7 @@ pub fn bind_all(
 // that root bound would keep the user, after privileges are dropped, from adding one.
 // Test: an_address_that_overlaps_what_root_has_bound_can_be_added.
 #[cfg(target_os = "linux")]
-pub fn change_owner(socket: &TcpListener, uid: u32, gid: u32) -> io::Result<()> {
+pub fn change_owner(socket: &StreamListener, uid: u32, gid: u32) -> io::Result<()> {
     std::os::unix::fs::fchown(socket, Some(uid), Some(gid))
 }
 
@@ -128,7 +235,7 @@ pub fn change_owner(socket: &TcpListener, uid: u32, gid: u32) -> io::Result<()> 
 /// # Errors
 /// None.
 #[cfg(not(target_os = "linux"))]
-pub fn change_owner(_socket: &TcpListener, _uid: u32, _gid: u32) -> io::Result<()> {
+pub fn change_owner(_socket: &StreamListener, _uid: u32, _gid: u32) -> io::Result<()> {
     Ok(())
 }
 

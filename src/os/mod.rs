@@ -1,6 +1,7 @@
 //! System calls that differ between systems: sockets, pipes, files, limits, sd_notify. A leaf:
 //! nothing here knows txlb.
 
+pub mod address;
 pub mod addresses;
 pub mod files;
 pub mod inherited;
@@ -11,5 +12,6 @@ pub mod outgoing;
 pub mod pipes;
 pub mod resources;
 pub mod rights;
+pub mod socket_file;
 pub mod sockets;
 pub mod state;

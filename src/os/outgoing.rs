@@ -1,12 +1,14 @@
-//! Connects that are more than connect(2): from a chosen source address, of this machine or a
-//! client's own (transparent, on Linux alone), and by MPTCP.
+//! Connects that are more than connect(2) of TCP: from a chosen source address, of this machine or a
+//! client's own (transparent, on Linux alone), by MPTCP, and to Unix sockets.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd, ioctl_fionbio};
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket, sockopt};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, socket, sockopt};
 
 use super::mptcp;
 
@@ -72,6 +74,19 @@ pub fn connect_with(
     match connect(&descriptor, &to) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(TcpStream::from(descriptor)),
         Err(Errno::ADDRNOTAVAIL | Errno::ADDRINUSE | Errno::AGAIN) => Err(ConnectFromError::NoPort),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Starts a non-blocking connect to a Unix socket. Mostly it has succeeded when this returns.
+///
+/// # Errors
+/// Those of connect(2). On Linux `EAGAIN` says that the accept backlog is full; other systems refuse
+/// the connection then.
+pub fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    let descriptor = system::new_socket(AddressFamily::UNIX)?;
+    match connect(&descriptor, &SocketAddrUnix::new(path)?) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(UnixStream::from(descriptor)),
         Err(error) => Err(error.into()),
     }
 }

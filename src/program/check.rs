@@ -20,8 +20,9 @@ use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked,
 use txlb::control::{
     Error, File, listen_options, places_of_resolved, resolve_names, routing_loop_warnings,
 };
-use txlb::os::listen::{BindAddress, ListenOptions, try_bind};
+use txlb::os::listen::{ListenOptions, ListenPlace, try_bind};
 use txlb::os::outgoing::may_be_transparent;
+use txlb::os::socket_file;
 
 use crate::cli::{CheckOutput, StartupOptions};
 use crate::exit::Exit;
@@ -118,7 +119,7 @@ fn warn_if_page_is_exposed(file: &Path, config: &Config) -> Result<(), Exit> {
     let everywhere = web.listen.as_ref().filter(|listen| match listen.host {
         ListenHost::Any => true,
         ListenHost::Ip(ip) => ip.is_unspecified(),
-        ListenHost::Name(_) | ListenHost::Zoned { .. } => false,
+        ListenHost::Name(_) | ListenHost::Zoned { .. } | ListenHost::Unix(_) => false,
     });
     let Some(listen) = everywhere else {
         return Ok(());
@@ -201,7 +202,7 @@ impl Problems {
             .control
             .as_ref()
             .is_some_and(|control| UnixStream::connect(&control.socket).is_ok());
-        let mut taken: BTreeMap<BindAddress, String> = BTreeMap::new();
+        let mut taken: BTreeMap<ListenPlace, String> = BTreeMap::new();
         for (what, listen, options) in listeners(config) {
             let addresses = match places_of_resolved(listen, resolutions) {
                 Ok(addresses) => addresses,
@@ -212,19 +213,19 @@ impl Problems {
             };
             let mut absent = BTreeSet::new();
             for address in &addresses {
-                if let Some(other) = taken.insert(*address, what.clone())
+                if let Some(other) = taken.insert(address.clone(), what.clone())
                     && other != what
-                    && address.port() != 0
+                    && !address.is_chosen_by_system()
                 {
                     let text = format!("{other} and {what} would both listen at {address}");
                     self.errors.push((Exit::CANNOT_BIND, text));
                     continue;
                 }
-                if let Err(error) = try_bind(*address, &options) {
+                if let Err(error) = try_listen(address, &options) {
                     match error.kind() {
-                        ErrorKind::AddrNotAvailable => drop(absent.insert(*address)),
+                        ErrorKind::AddrNotAvailable => drop(absent.insert(address.clone())),
                         ErrorKind::AddrInUse if txlb_runs => {}
-                        _ => self.add_bind_error(&what, *address, &error),
+                        _ => self.add_bind_error(&what, address, &error),
                     }
                 }
             }
@@ -241,20 +242,21 @@ impl Problems {
         }
     }
 
-    fn add_bind_error(&mut self, what: &str, address: BindAddress, error: &io::Error) {
+    fn add_bind_error(&mut self, what: &str, address: &ListenPlace, error: &io::Error) {
         let text = format!("{what} cannot listen at {address}: {error}");
         match error.kind() {
             ErrorKind::AddrInUse => self.warn(format!("{text} (by txlb, if it runs, or another)")),
-            ErrorKind::PermissionDenied => {
+            ErrorKind::PermissionDenied if address.bind_address().is_some() => {
                 self.warn(format!("{text} (ports below 1024 are root's)"));
             }
+            ErrorKind::PermissionDenied => self.warn(text),
             _ => self.errors.push((Exit::CANNOT_BIND, text)),
         }
     }
 
     /// It is an error only if this machine has none of a name's addresses: some may be another
     /// machine's.
-    fn add_absent(&mut self, what: &str, absent: &BTreeSet<BindAddress>, all: bool) {
+    fn add_absent(&mut self, what: &str, absent: &BTreeSet<ListenPlace>, all: bool) {
         for address in absent {
             let text =
                 format!("{what} cannot listen at {address}: this machine has no such address");
@@ -285,6 +287,17 @@ impl Problems {
                 ));
             }
         }
+    }
+}
+
+/// Tests whether a place can be listened at.
+fn try_listen(place: &ListenPlace, options: &ListenOptions) -> io::Result<()> {
+    let is_made = |folder: &Path| folder == Path::new(RUNTIME_FOLDER) && !folder.exists();
+    match place {
+        ListenPlace::Ip(address) => try_bind(*address, options),
+        // txlb makes this folder when it starts.
+        ListenPlace::Unix(path) if path.parent().is_some_and(is_made) => Ok(()),
+        ListenPlace::Unix(path) => socket_file::check(path),
     }
 }
 

@@ -59,11 +59,17 @@ fn make_runtime(folder: &Path, owner: Option<&Identity>) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the folders that control socket and admin interfaces need. Existing ones stay as they
+/// Makes the folders that control socket, listeners and admin interfaces need. Existing ones stay as they
 /// are.
 pub(crate) fn prepare(config: &Config, owner: Option<&Identity>) -> Result<(), Exit> {
-    if let Some(control) = &config.control {
-        make_runtime_folder(&control.socket, owner)?;
+    let listens = config.services.iter().flat_map(|service| &service.listens);
+    let listeners = listens.filter_map(|listen| Some(&**listen.address.unix_path()?));
+    let control = config
+        .control
+        .iter()
+        .map(|control| control.socket.as_path());
+    for socket in control.chain(listeners) {
+        make_runtime_folder(socket, owner)?;
     }
     // Resolved once, so that later calls by another user give the same path.
     let state = state::fix_folder("txlb").ok();

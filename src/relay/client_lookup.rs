@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::os::address::Address;
 use crate::sync::lock;
 
 /// How long a question waits for a connect in progress. A connect is one system call, unless its
@@ -35,7 +36,7 @@ impl ClientLookup {
     // Linux gives connections to different hosts the same local port, and the question has only
     // that port. If two clients match, the answer is "not known": better none than another's.
     // Test: nobody_is_named_where_it_might_be_one_or_the_other.
-    pub fn client_of(&self, local: SocketAddr) -> Option<SocketAddr> {
+    pub fn client_of(&self, local: SocketAddr) -> Option<Address> {
         let (ip, port) = (local.ip().to_canonical(), local.port());
         let clients = self.0.iter().flat_map(|table| table.clients(ip, port));
         let clients: Vec<_> = clients.collect();
@@ -43,7 +44,7 @@ impl ClientLookup {
         clients
             .iter()
             .all(|client| client == first)
-            .then_some(*first)
+            .then(|| first.clone())
     }
 }
 
@@ -53,7 +54,7 @@ type Key = (IpAddr, u16, u64);
 /// The clients of one worker's connections.
 #[derive(Debug, Default)]
 pub(crate) struct ClientTable {
-    clients: Mutex<BTreeMap<Key, SocketAddr>>,
+    clients: Mutex<BTreeMap<Key, Address>>,
     /// Odd while the worker is in connect(2). On loopback a host may accept, and ask, before
     /// connect(2) has returned, so a question waits until this has changed.
     /// Test: `a_question_waits_for_the_connect_that_it_may_be_about`.
@@ -69,11 +70,11 @@ impl ClientTable {
     }
 
     /// The clients of all connections with this local address, those in progress included.
-    fn clients(&self, ip: IpAddr, port: u16) -> Vec<SocketAddr> {
+    fn clients(&self, ip: IpAddr, port: u16) -> Vec<Address> {
         self.wait_for_connect();
         let clients = self.lock();
         let found = clients.range((ip, port, 0)..=(ip, port, u64::MAX));
-        found.map(|(_, client)| *client).collect()
+        found.map(|(_, client)| client.clone()).collect()
     }
 
     /// Waits until a connect in progress has its entry, or has failed.
@@ -89,7 +90,7 @@ impl ClientTable {
     }
 
     /// The lock is short, and no system call is made under it.
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, SocketAddr>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Address>> {
         lock(&self.clients)
     }
 }
@@ -102,7 +103,7 @@ impl PendingEntry<'_> {
     pub(crate) fn insert(
         self,
         local: SocketAddr,
-        client: SocketAddr,
+        client: Address,
         session: u64,
     ) -> Box<ClientEntry> {
         let key = (local.ip().to_canonical(), local.port(), session);
@@ -150,7 +151,7 @@ mod tests {
         id: u64,
     ) -> Box<ClientEntry> {
         let pending = client_lookup.of_worker(worker).begin_connect();
-        pending.insert(at(local), at(client), id)
+        pending.insert(at(local), at(client).into(), id)
     }
 
     #[test]
@@ -159,9 +160,12 @@ mod tests {
         let one = insert(&client_lookup, 0, "10.0.0.1:5", "192.0.2.1:80", 1);
         let _two = insert(&client_lookup, 1, "[::1]:5", "[2001:db8::1]:81", 2);
         let whose = |local: &str| client_lookup.client_of(at(local));
-        assert_eq!(whose("10.0.0.1:5"), Some(at("192.0.2.1:80")));
-        assert_eq!(whose("[::ffff:10.0.0.1]:5"), Some(at("192.0.2.1:80")));
-        assert_eq!(whose("[::1]:5"), Some(at("[2001:db8::1]:81")));
+        assert_eq!(whose("10.0.0.1:5"), Some(at("192.0.2.1:80").into()));
+        assert_eq!(
+            whose("[::ffff:10.0.0.1]:5"),
+            Some(at("192.0.2.1:80").into())
+        );
+        assert_eq!(whose("[::1]:5"), Some(at("[2001:db8::1]:81").into()));
         assert_eq!(whose("10.0.0.1:6"), None);
         assert_eq!(whose("10.0.0.2:5"), None);
         drop(one);
@@ -179,7 +183,7 @@ mod tests {
         drop(two);
         assert_eq!(whose(), None);
         drop(three);
-        assert_eq!(whose(), Some(at("192.0.2.1:80")));
+        assert_eq!(whose(), Some(at("192.0.2.1:80").into()));
     }
 
     #[test]
@@ -191,12 +195,12 @@ mod tests {
             let asks = scope.spawn(|| client_lookup.client_of(at("10.0.0.1:5")));
             // However long it takes until the question is there.
             thread::yield_now();
-            let client_entry = pending.insert(at("10.0.0.1:5"), at("192.0.2.1:80"), 1);
+            let client_entry = pending.insert(at("10.0.0.1:5"), at("192.0.2.1:80").into(), 1);
             let answer = asks.join().unwrap();
             drop(client_entry);
             answer
         });
-        assert_eq!(asked, Some(at("192.0.2.1:80")));
+        assert_eq!(asked, Some(at("192.0.2.1:80").into()));
     }
 
     #[test]

@@ -102,7 +102,10 @@ impl SessionFilter {
             && self.id.is_none_or(|id| id == connection.id)
             && self.service.as_ref().is_none_or(|name| name == service)
             && (self.group.as_ref()).is_none_or(|name| *name == connection.group.name)
-            && (self.client).is_none_or(|it| it.contains(connection.client_address.ip()))
+            && (self.client).is_none_or(|network| {
+                let ip = connection.client_address.ip();
+                ip.is_some_and(|ip| network.contains(ip))
+            })
             && connection.session.idle_ms(now_ms) >= self.idle_ms;
         match &self.hosts {
             Some(hosts) if is_meant => {

@@ -4,11 +4,12 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
+use std::path::Path;
 
-use mio::net::TcpStream;
 use rustix::io::Errno;
 
 use super::session::Side;
+use super::stream::StreamSocket;
 use crate::balance::Failure;
 
 /// What this machine has too little of.
@@ -30,6 +31,8 @@ pub(crate) enum Shortage {
     Route(IpAddr),
     /// The right to connect from addresses of clients.
     Transparency,
+    /// Room in the accept backlog of a host's Unix socket.
+    Backlog,
 }
 
 impl Shortage {
@@ -51,7 +54,11 @@ impl Shortage {
     pub(crate) fn is_of_address(self) -> bool {
         matches!(
             self,
-            Shortage::Ports | Shortage::Source(_) | Shortage::Route(_) | Shortage::Transparency
+            Shortage::Ports
+                | Shortage::Source(_)
+                | Shortage::Route(_)
+                | Shortage::Transparency
+                | Shortage::Backlog
         )
     }
 
@@ -66,9 +73,11 @@ impl Shortage {
     /// The error as which it is counted.
     pub(crate) fn resource_error(self) -> ResourceError {
         match self {
-            Shortage::Ports | Shortage::Source(_) | Shortage::Route(_) | Shortage::Transparency => {
-                ResourceError::NoPorts
-            }
+            Shortage::Ports
+            | Shortage::Source(_)
+            | Shortage::Route(_)
+            | Shortage::Transparency
+            | Shortage::Backlog => ResourceError::NoPorts,
             _ => ResourceError::NoDescriptors,
         }
     }
@@ -94,6 +103,10 @@ impl fmt::Display for Shortage {
             Shortage::Transparency => {
                 "txlb may not use addresses of clients: it needs CAP_NET_RAW for \
                  source=\"client\", which it keeps if the file asks for that when it starts as root"
+            }
+            Shortage::Backlog => {
+                "its backlog is full: its process must accept faster, or listen with a longer \
+                 backlog (listen(2), net.core.somaxconn)"
             }
             Shortage::Descriptors => {
                 "no descriptor is left for this process: raise its limit (ulimit -n)"
@@ -123,7 +136,8 @@ pub(crate) enum ResourceError {
     Full,
     /// The system had no file descriptor, or no memory for a socket.
     NoDescriptors,
-    /// No local port, or no source address, was left for a connection to a host.
+    /// No local port, no source address, or no room in the backlog of a Unix socket was left for a
+    /// connection to a host.
     NoPorts,
     /// Accepting failed with an unknown error.
     Accept,
@@ -154,11 +168,11 @@ pub(crate) enum ConnectProgress {
 
 /// Asks the system how a connect ended. Two system calls, since a spurious wake-up may also report
 /// a socket as writable.
-pub(crate) fn connect_progress(socket: &TcpStream) -> ConnectProgress {
+pub(crate) fn connect_progress(socket: &StreamSocket) -> ConnectProgress {
     match socket.take_error() {
         Ok(Some(error)) | Err(error) => ConnectProgress::Failed(classify_connect_error(&error)),
-        Ok(None) => match socket.peer_addr() {
-            Ok(_) => ConnectProgress::Connected,
+        Ok(None) => match socket.check_connected() {
+            Ok(()) => ConnectProgress::Connected,
             Err(error) if error.kind() == ErrorKind::NotConnected => ConnectProgress::Pending,
             Err(error) => ConnectProgress::Failed(classify_connect_error(&error)),
         },
@@ -192,6 +206,24 @@ pub(crate) fn classify_connect_error(error: &io::Error) -> ConnectError {
             _ => error.to_string(),
         }),
     })
+}
+
+/// The same for a Unix socket at `path`. A full backlog is a busy host, which has not failed.
+// Tests: a_host_with_a_full_backlog_has_not_failed, every_run_keeps_its_promises.
+pub(crate) fn classify_unix_connect_error(path: &Path, error: &io::Error) -> ConnectError {
+    let shown = path.display();
+    ConnectError::Host(Failure::Other(match Errno::from_io_error(error) {
+        Some(Errno::AGAIN) => return ConnectError::Local(Shortage::Backlog),
+        _ if Shortage::of(error).is_some() => return classify_connect_error(error),
+        Some(Errno::NOENT | Errno::NOTDIR) => format!("no socket is at {shown}"),
+        Some(Errno::CONNREFUSED) => format!("no process listens at {shown}"),
+        Some(Errno::ACCESS | Errno::PERM) => format!(
+            "{shown} may not be connected to: txlb's user needs write permission for it, and \
+             search permission for its folders"
+        ),
+        Some(Errno::PROTOTYPE) => format!("the socket at {shown} is not one of streams"),
+        _ => format!("{shown}: {error}"),
+    }))
 }
 
 /// Whether splice(2) does not work here.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use super::session::{Break, Direction, Side};
 use super::shared::Shared;
 use super::transport::Transport;
 use crate::balance::Picked;
+use crate::os::address::Address;
 
 /// How many bytes of a client are looked at before its host is picked.
 pub(crate) const MAX_FIRST_BYTES: usize = 16 << 10;
@@ -34,7 +36,7 @@ pub(crate) struct FirstBytes {
     /// What was wrong with the header.
     wrong: Option<String>,
     /// Where the connection itself comes from, if a header named another address as the client's.
-    pub(crate) via: Option<SocketAddr>,
+    pub(crate) via: Option<Address>,
     /// The address that the client asked for, by its header.
     pub(crate) asked: Option<SocketAddr>,
     /// The name that its ClientHello asks for.
@@ -79,7 +81,7 @@ impl FirstBytes {
         if self.wants_header {
             return self.look_for_header(bytes, ended);
         }
-        if !std::mem::take(&mut self.wants_hello) {
+        if !mem::take(&mut self.wants_hello) {
             return Look::Done;
         }
         match client_hello::parse(bytes) {
@@ -189,9 +191,9 @@ impl<T: Transport> Connection<T> {
                 Look::Refuse(reason) => return self.session.close(reason),
                 Look::Header(header, length) => {
                     if let ProxyHeader::Proxied { client, asked } = header {
-                        first_bytes.via = Some(self.client_address);
+                        let own = mem::replace(&mut self.client_address, client.into());
+                        first_bytes.via = Some(own);
                         first_bytes.asked = Some(asked);
-                        self.client_address = client;
                     }
                     self.session
                         .half_stream_mut(Direction::ToHost)
@@ -214,7 +216,8 @@ impl<T: Transport> Connection<T> {
         if let Some(version) = picked.send_proxy {
             let asked = self.first_bytes.as_ref().and_then(|it| it.asked);
             let asked = asked.or_else(|| self.transport.asked_address());
-            let addresses = asked.map(|asked| (self.client_address, asked));
+            // A client of a Unix socket has no address, unless a header has told one.
+            let addresses = self.client_address.socket_address().zip(asked);
             let id = format!("{:x}", self.id);
             proxy_protocol::write_header(version, addresses, id.as_bytes(), &mut header);
         }
@@ -235,7 +238,7 @@ impl<T: Transport> Connection<T> {
             return self.session.handle_no_replay();
         };
         let mut pool = self.group.pool();
-        let changes = pool.host_reported(picked.id, picked.address, (false, end), now_ms);
+        let changes = pool.host_reported(picked.id, &picked.address, (false, end), now_ms);
         pool.session_ended(picked.id, self.client_address.ip(), now_ms);
         drop(pool);
         self.host_ended = false;

@@ -3,7 +3,6 @@
 //! The kernel spreads clients over the workers by a hash of their addresses. That is even for
 //! thousands of clients, but of four long sessions one worker may get all.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -11,6 +10,7 @@ use super::plan::Service;
 use super::shared::Shared;
 use super::tcp_transport::TcpTransport;
 use super::transport::Transport;
+use crate::os::address::Address;
 use crate::sync::lock;
 
 /// Clients that may wait in a queue: as many as one iteration accepts at a listener.
@@ -20,7 +20,7 @@ const MAX_WAITING: usize = 64;
 #[derive(Debug)]
 pub(crate) struct PendingConnection<T: Transport> {
     pub(crate) transport: T,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// Whether it must begin with a PROXY protocol header.
     pub(crate) wants_header: bool,
     pub(crate) admission: Admission<T>,
@@ -187,6 +187,7 @@ impl<T: Transport> HandoffQueue<T> {
 mod tests {
     use super::*;
     use crate::relay::clock::Clock;
+    use crate::relay::stream::StreamSocket;
     use mio::net::TcpStream;
     use mio::{Poll, Token, Waker};
 
@@ -210,8 +211,8 @@ mod tests {
         let socket = std::net::TcpStream::connect(address).unwrap();
         PendingConnection {
             wants_header: false,
-            address: socket.local_addr().unwrap(),
-            transport: TcpTransport::new(TcpStream::from_std(socket)),
+            address: socket.local_addr().unwrap().into(),
+            transport: TcpTransport::new(StreamSocket::Tcp(TcpStream::from_std(socket))),
             admission: Admission::new(Service::example(address), shared, worker),
         }
     }

@@ -22,6 +22,7 @@ use super::transport::{ListenSocket, Transport};
 use super::worker::LIMITS;
 use crate::balance::{HostPool, Picked};
 use crate::config;
+use crate::os::address::Address;
 use crate::os::listen::BindAddress;
 use crate::os::outgoing::ConnectOptions;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
@@ -318,11 +319,11 @@ impl ListenSocket<Memory> for Endless {
 
     fn deregister(&mut self, _: &Cell<usize>) {}
 
-    fn accept(&self) -> io::Result<(Memory, SocketAddr)> {
+    fn accept(&self) -> io::Result<(Memory, Address)> {
         if self.0.replace(!self.0.get()) {
             return Err(ErrorKind::WouldBlock.into());
         }
         let client = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        Ok((Memory::default(), client))
+        Ok((Memory::default(), client.into()))
     }
 }

@@ -3,7 +3,6 @@
 //! Posting waits for room. The worker waits for nothing: it acknowledges through a channel.
 
 use std::io;
-use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -13,17 +12,17 @@ use mio::{Poll, Token, Waker};
 use super::ending::EndRequest;
 use super::plan::{ListenKey, Plan};
 use super::session_record::SessionListRequest;
-use crate::os::listen::BindAddress;
+use crate::os::listen::{ListenPlace, StreamListener};
 
 /// Messages that may wait in a mailbox.
 const CAPACITY: usize = 16;
 
 /// Whether a worker has registered new listeners; if not, which one the system refused, and why.
-pub(crate) type Registered = Result<(), (BindAddress, io::Error)>;
+pub(crate) type Registered = Result<(), (ListenPlace, io::Error)>;
 
 /// A message to a worker.
 #[derive(Debug)]
-pub(crate) enum WorkerMessage<L = TcpListener> {
+pub(crate) enum WorkerMessage<L = StreamListener> {
     /// Register new listeners, and accept nothing from them yet. `Serve` or `Discard` follows; what
     /// an earlier `Prepare` has left is discarded.
     Prepare {

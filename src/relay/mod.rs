@@ -34,6 +34,7 @@ mod shared;
 mod simulator;
 mod slab;
 mod source;
+mod stream;
 mod tcp_transport;
 mod timer_wheel;
 mod transport;

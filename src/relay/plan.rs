@@ -4,7 +4,6 @@
 //! services, are shared between one plan and the next.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -14,14 +13,15 @@ use super::events::{HostName, RecentEvents};
 use super::session::TimeoutsMs;
 use crate::balance::{HealthChange, Host, HostId, HostPool};
 use crate::config::{CheckKind, Network, RouteTable};
-use crate::os::listen::{BindAddress, ListenOptions};
+use crate::os::address::Address;
+use crate::os::listen::{ListenOptions, ListenPlace};
 use crate::sync::lock;
 
 /// Identifies a listener from one configuration to the next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ListenKey {
-    /// Its address as configured. With port 0 the system chooses the port.
-    pub place: BindAddress,
+    /// Its place as configured. With port 0 the system chooses the port.
+    pub place: ListenPlace,
     /// Its service, for port 0 alone: each service then gets a port of its own.
     pub service: Option<String>,
     /// What is special about its socket: with other options it is another one.
@@ -29,10 +29,10 @@ pub struct ListenKey {
 }
 
 impl ListenKey {
-    /// A listener with nothing special, at an address with a port.
-    pub fn at(place: BindAddress) -> ListenKey {
+    /// A listener with nothing special, at an address with a port or at a path.
+    pub fn at(place: impl Into<ListenPlace>) -> ListenKey {
         ListenKey {
-            place,
+            place: place.into(),
             service: None,
             options: ListenOptions::default(),
         }
@@ -72,10 +72,10 @@ impl ListenerPlan {
     }
 
     /// Whether a client at `address` must begin with a PROXY protocol header.
-    pub(crate) fn wants_header(&self, address: IpAddr) -> bool {
+    pub(crate) fn wants_header(&self, address: &Address) -> bool {
         self.proxy_from.as_ref().is_some_and(|from| {
-            let address = address.to_canonical();
-            from.is_empty() || from.iter().any(|network| network.contains(address))
+            let is_in = |ip| from.iter().any(|network| network.contains(ip));
+            from.is_empty() || address.ip().is_some_and(is_in)
         })
     }
 }
@@ -148,11 +148,12 @@ impl Group {
 
     /// Where a host at `address` is checked: one without a port at that of the service's first
     /// listener. `None` without such a port.
-    pub(crate) fn check_address(&self, mut address: SocketAddr) -> Option<SocketAddr> {
-        if address.port() == 0 {
-            address.set_port(self.check_port.load(Ordering::Relaxed));
-        }
-        (address.port() != 0).then_some(address)
+    pub(crate) fn check_address(&self, address: &Address) -> Option<Address> {
+        let address = match address.lacks_port() {
+            true => address.with_port(self.check_port.load(Ordering::Relaxed)),
+            false => address.clone(),
+        };
+        (!address.lacks_port()).then_some(address)
     }
 
     /// Logs and publishes a change of a host's health. Not under the pool's lock.
@@ -247,7 +248,7 @@ impl ServiceStats {
 #[cfg(test)]
 impl Service {
     /// The only service of a configuration, with one host.
-    pub(crate) fn example(host: SocketAddr) -> Arc<Service> {
+    pub(crate) fn example(host: std::net::SocketAddr) -> Arc<Service> {
         let text = format!(
             r#"<config><service name="s"><listen ip="127.0.0.1:0"/>
         <group name="g" enable="true"><host ip="{host}"/></group></service></config>"#

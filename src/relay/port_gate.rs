@@ -1,4 +1,5 @@
-//! Limits connects to addresses for which no local port was left, by the address that they come from.
+//! Limits connects to addresses for which no local port was left, by the address that they come from,
+//! and to Unix sockets with a full accept backlog.
 //!
 //! Without a free port connect(2) first searches the whole range: 12 ms with 28,000 ports. So one
 //! session tries for all that want the same addresses. Pure: time is an argument.
@@ -7,9 +8,10 @@
 // those_who_wait_for_a_port_hold_up_nobody_else_and_are_served_in_the_end.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::timer_wheel::TICK_MS;
+use crate::os::address::Address;
 use crate::os::outgoing::SourceAddress;
 
 /// How long an address is not tried after a connect found no port. Doubles with each failure.
@@ -23,7 +25,7 @@ const SUCCESSES_TO_FORGET: u8 = 16;
 const MAX_GATES: usize = 1024;
 
 /// What a gate is for: the source address, `None` for the system's choice, and the host's address.
-type Way = (Option<IpAddr>, SocketAddr);
+type Way = (Option<IpAddr>, Address);
 
 /// The ways for which no port was left recently. Usually there are none.
 #[derive(Debug, Default)]
@@ -54,7 +56,7 @@ impl PortGates {
     pub(crate) fn may_try(
         &mut self,
         from: Option<SourceAddress>,
-        to: SocketAddr,
+        to: &Address,
         now_ms: u64,
     ) -> Result<(), u64> {
         if self.gates.is_empty() || !searches(from) {
@@ -73,12 +75,7 @@ impl PortGates {
     }
 
     /// A connect from `from` to `to` found no port. Returns when to try again, in milliseconds.
-    pub(crate) fn close(
-        &mut self,
-        from: Option<SourceAddress>,
-        to: SocketAddr,
-        now_ms: u64,
-    ) -> u64 {
+    pub(crate) fn close(&mut self, from: Option<SourceAddress>, to: &Address, now_ms: u64) -> u64 {
         if !searches(from) {
             return now_ms + CLOSED_MS;
         }
@@ -97,7 +94,7 @@ impl PortGates {
     }
 
     /// A connect from `from` to `to` found a port.
-    pub(crate) fn open(&mut self, from: Option<SourceAddress>, to: SocketAddr) {
+    pub(crate) fn open(&mut self, from: Option<SourceAddress>, to: &Address) {
         if self.gates.is_empty() || !searches(from) {
             return;
         }
@@ -118,14 +115,14 @@ impl PortGates {
 
     /// For how many sources of connections to `to` no port was left recently.
     #[cfg(test)]
-    pub(crate) fn count(&self, to: SocketAddr) -> usize {
-        self.gates.keys().filter(|(_, it)| *it == to).count()
+    pub(crate) fn count(&self, to: &Address) -> usize {
+        self.gates.keys().filter(|(_, it)| it == to).count()
     }
 
     /// Whether no port was left for `to` recently, from any address.
     #[cfg(test)]
-    pub(crate) fn contains(&self, to: SocketAddr) -> bool {
-        self.gates.keys().any(|(_, it)| *it == to)
+    pub(crate) fn contains(&self, to: &Address) -> bool {
+        self.gates.keys().any(|(_, it)| it == to)
     }
 }
 
@@ -134,16 +131,17 @@ fn searches(from: Option<SourceAddress>) -> bool {
     from.is_none_or(|from| from.address.port() == 0)
 }
 
-fn way(from: Option<SourceAddress>, to: SocketAddr) -> Way {
-    (from.map(|from| from.address.ip()), to)
+fn way(from: Option<SourceAddress>, to: &Address) -> Way {
+    (from.map(|from| from.address.ip()), to.clone())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::net::SocketAddr;
 
-    fn to(port: u16) -> SocketAddr {
-        SocketAddr::from(([10, 0, 0, 1], port))
+    fn to(port: u16) -> Address {
+        SocketAddr::from(([10, 0, 0, 1], port)).into()
     }
 
     /// How many of a crowd that asks every millisecond try `to(1)`, in so many
@@ -153,11 +151,11 @@ mod tests {
         for now_ms in from_ms..from_ms + ms {
             gates.begin_iteration();
             for _ in 0..300 {
-                if gates.may_try(None, to(1), now_ms).is_ok() {
+                if gates.may_try(None, &to(1), now_ms).is_ok() {
                     tries += 1;
                     match finds {
-                        true => gates.open(None, to(1)),
-                        false => assert!(gates.close(None, to(1), now_ms) > now_ms),
+                        true => gates.open(None, &to(1)),
+                        false => assert!(gates.close(None, &to(1), now_ms) > now_ms),
                     }
                 }
             }
@@ -169,8 +167,8 @@ mod tests {
     fn of_a_crowd_one_tries_now_and_then_and_other_hosts_are_not_concerned() {
         let mut gates = PortGates::default();
         assert_eq!(tries(&mut gates, 0, 1, false), 1);
-        assert_eq!(gates.may_try(None, to(1), 10), Err(100));
-        assert_eq!(gates.may_try(None, to(2), 10), Ok(()));
+        assert_eq!(gates.may_try(None, &to(1), 10), Err(100));
+        assert_eq!(gates.may_try(None, &to(2), 10), Ok(()));
         // After 100, 200, 400, 800 and 800 ms.
         assert_eq!(tries(&mut gates, 1, 2_300, false), 5);
     }
@@ -178,39 +176,39 @@ mod tests {
     #[test]
     fn once_there_are_ports_again_one_tries_a_turn_until_that_is_sure() {
         let mut gates = PortGates::default();
-        gates.close(None, to(1), 0);
+        gates.close(None, &to(1), 0);
         let calm = u64::from(SUCCESSES_TO_FORGET);
         assert_eq!(tries(&mut gates, CLOSED_MS, calm - 1, true), 15);
         assert_eq!(tries(&mut gates, CLOSED_MS + calm, 1, true), 300);
-        assert!(!gates.contains(to(1)));
+        assert!(!gates.contains(&to(1)));
     }
 
     #[test]
     fn no_more_addresses_are_remembered_than_there_is_room_for() {
         let mut gates = PortGates::default();
         for port in 1..=2000 {
-            gates.close(None, to(port), u64::from(port));
+            gates.close(None, &to(port), u64::from(port));
         }
         assert!(gates.gates.len() <= MAX_GATES);
-        assert!(gates.contains(to(2000)), "the latest is");
+        assert!(gates.contains(&to(2000)), "the latest is");
     }
 
     #[test]
     fn a_source_address_without_a_port_keeps_no_other_from_being_tried() {
         let from = |last| Some(SourceAddress::of_this_machine([10, 0, 0, last].into()));
         let mut gates = PortGates::default();
-        gates.close(from(8), to(1), 0);
+        gates.close(from(8), &to(1), 0);
         gates.begin_iteration();
-        assert_eq!(gates.may_try(from(8), to(1), 10), Err(100));
-        assert_eq!(gates.may_try(from(9), to(1), 10), Ok(()));
-        assert_eq!(gates.may_try(None, to(1), 10), Ok(()));
+        assert_eq!(gates.may_try(from(8), &to(1), 10), Err(100));
+        assert_eq!(gates.may_try(from(9), &to(1), 10), Ok(()));
+        assert_eq!(gates.may_try(None, &to(1), 10), Ok(()));
         // A client's own port is not searched for.
         let clients = SourceAddress {
             address: SocketAddr::from(([10, 0, 0, 8], 999)),
             is_transparent: true,
         };
-        gates.close(Some(clients), to(2), 0);
-        assert!(!gates.contains(to(2)));
-        assert_eq!(gates.may_try(Some(clients), to(1), 10), Ok(()));
+        gates.close(Some(clients), &to(2), 0);
+        assert!(!gates.contains(&to(2)));
+        assert_eq!(gates.may_try(Some(clients), &to(1), 10), Ok(()));
     }
 }

@@ -18,6 +18,7 @@ use super::shared::Shared;
 use super::slab::Slab;
 use super::transport::Transport;
 use crate::log_targets;
+use crate::os::address::Address;
 
 /// Slots listed in one iteration. Each session costs a short lock, a system call (its local
 /// address) and some text: about a microsecond together.
@@ -30,16 +31,16 @@ const MAX_REQUESTS: usize = 16;
 #[derive(Debug, Clone)]
 pub(crate) struct SessionRecord<'a> {
     pub(crate) id: u64,
-    pub(crate) client: SocketAddr,
+    pub(crate) client: Address,
     /// Where the connection itself comes from, if a header named another address as the client's.
-    pub(crate) via: Option<SocketAddr>,
+    pub(crate) via: Option<Address>,
     /// The name that the client's ClientHello asks for, where routes look at it.
     pub(crate) server_name: Option<&'a str>,
     pub(crate) service: &'a str,
     pub(crate) group: &'a str,
     /// The present name of its host, which may have been renamed since it was picked.
     pub(crate) host: Option<String>,
-    pub(crate) host_address: Option<SocketAddr>,
+    pub(crate) host_address: Option<Address>,
     /// When the client was accepted.
     pub(crate) started_ms: u64,
     /// From then until its host accepted, and until now.
@@ -66,13 +67,13 @@ impl<'a> SessionRecord<'a> {
         let replays = usize::from(session.replays());
         SessionRecord {
             id: connection.id,
-            client: connection.client_address,
-            via: first_bytes.and_then(|it| it.via),
+            client: connection.client_address.clone(),
+            via: first_bytes.and_then(|it| it.via.clone()),
             server_name: first_bytes.and_then(|it| it.server_name.as_deref()),
             service: &connection.admission.service.name,
             group: &connection.group.name,
             host: picked.and_then(|picked| connection.group.pool().host_name(picked.id)),
-            host_address: picked.map(|picked| picked.address),
+            host_address: picked.map(|picked| picked.address.clone()),
             started_ms,
             connect_ms: connected_ms.map(|connected_ms| connected_ms - started_ms),
             age_ms: now_ms.saturating_sub(started_ms),
@@ -168,10 +169,11 @@ pub(super) fn report_end<T: Transport>(
 pub struct SessionStatus {
     /// No other session of this process has it.
     pub id: u64,
-    /// The client's address; after a PROXY protocol header, the header's.
-    pub client: SocketAddr,
+    /// The client's address; after a PROXY protocol header, the header's. A client of a Unix socket
+    /// has the path of that.
+    pub client: Address,
     /// Where the connection itself comes from, if a header named another address as the client's.
-    pub via: Option<SocketAddr>,
+    pub via: Option<Address>,
     /// The name that the client's TLS ClientHello asks for, where routes look at it.
     pub server_name: Option<String>,
     /// Its service's name.
@@ -181,8 +183,8 @@ pub struct SessionStatus {
     /// Its host's present name; `None` while no host was picked.
     pub host: Option<String>,
     /// The host's address.
-    pub host_address: Option<SocketAddr>,
-    /// The address from which txlb connected to the host.
+    pub host_address: Option<Address>,
+    /// The address from which txlb connected to the host; none to a Unix socket.
     pub local_address: Option<SocketAddr>,
     /// Milliseconds since the client was accepted.
     pub age_ms: u64,
@@ -292,13 +294,13 @@ impl SessionStatus {
     pub(crate) fn example() -> SessionStatus {
         SessionStatus {
             id: 1 << 48 | 2,
-            client: "10.0.0.9:33333".parse().unwrap(),
+            client: Address::Ip("10.0.0.9:33333".parse().unwrap()),
             via: None,
             server_name: None,
             service: "web".to_owned(),
             group: "main".to_owned(),
             host: Some("one".to_owned()),
-            host_address: Some("10.0.0.1:80".parse().unwrap()),
+            host_address: Some(Address::Ip("10.0.0.1:80".parse().unwrap())),
             local_address: None,
             age_ms: 120_000,
             idle_ms: 5_000,

@@ -4,17 +4,23 @@ use std::net::SocketAddr;
 
 use crate::balance::SourceTurn;
 use crate::config::Source;
+use crate::os::address::Address;
 use crate::os::outgoing::{ConnectOptions, SourceAddress};
 
 /// The ways to connect to `host`, in the order in which they are to be tried. Without a `turn`
-/// nothing is special about the only one. `client` is whose connection it is: a probe has none.
+/// nothing is special about the only one, nor to a Unix socket. `client` is whose connection it is:
+/// a probe has none, nor has a client of a Unix socket.
 pub(crate) fn sources(
     turn: Option<&SourceTurn>,
     client: Option<SocketAddr>,
-    host: SocketAddr,
+    host: &Address,
 ) -> impl Iterator<Item = ConnectOptions> {
-    let mptcp = turn.is_some_and(|turn| turn.mptcp);
-    addresses(turn, client, host).map(move |source| ConnectOptions { source, mptcp })
+    let of_tcp = host.socket_address().map(|host| {
+        let mptcp = turn.is_some_and(|turn| turn.mptcp);
+        addresses(turn, client, host).map(move |source| ConnectOptions { source, mptcp })
+    });
+    let of_unix = of_tcp.is_none().then(ConnectOptions::default);
+    of_tcp.into_iter().flatten().chain(of_unix)
 }
 
 /// `None` is the system's choice.
@@ -89,7 +95,7 @@ mod tests {
                 format!("{foreign}{}", it.address)
             })
         };
-        sources(Some(&turn), client, host.parse().unwrap())
+        sources(Some(&turn), client, &Address::Ip(host.parse().unwrap()))
             .map(text)
             .collect()
     }
@@ -125,9 +131,24 @@ mod tests {
 
     #[test]
     fn without_a_source_the_system_chooses() {
-        let host = "10.9.9.9:80".parse().unwrap();
-        let mut chosen = sources(None, None, host);
+        let host = Address::Ip("10.9.9.9:80".parse().unwrap());
+        let mut chosen = sources(None, None, &host);
         let only = Some(ConnectOptions::default());
         assert_eq!((chosen.next(), chosen.next()), (only, None));
+    }
+
+    #[test]
+    fn nothing_is_special_about_a_connect_to_a_unix_socket() {
+        let host = Address::Unix(std::path::Path::new("/run/a").into());
+        for source in ["", "client", "10.0.0.1 10.0.0.2"] {
+            let turn = SourceTurn {
+                source: Arc::new(source.parse().unwrap()),
+                mptcp: true,
+                number: 1,
+            };
+            let client = "192.0.2.7:999".parse().ok();
+            let chosen: Vec<_> = sources(Some(&turn), client, &host).collect();
+            assert_eq!(chosen, [ConnectOptions::default()], "{source}");
+        }
     }
 }

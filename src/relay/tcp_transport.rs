@@ -1,31 +1,35 @@
-//! The TCP sockets of a connection: connect, read, write, splice, socket options and close.
+//! The sockets of a connection, of TCP or Unix sockets: connect, read, write, splice, socket options
+//! and close.
 
 use std::io::{self, ErrorKind};
 use std::iter::once;
-use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Poll, Token, Waker};
 use rustix::net::sockopt;
 
 use super::failure::{
-    CloseMode, ConnectError, ConnectProgress, Shortage, classify_connect_error, connect_progress,
+    CloseMode, ConnectError, ConnectProgress, Shortage, classify_connect_error,
+    classify_unix_connect_error, connect_progress,
 };
 use super::session::{Direction, Readiness, Side};
+use super::stream::{ListenerSocket, StreamSocket};
 use super::transport::{ListenSocket, Transport};
 use crate::balance::{Failure, Picked};
+use crate::os::address::Address;
 use crate::os::addresses;
-use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
-use crate::os::outgoing::{ConnectFromError, ConnectOptions, connect_with};
+use crate::os::listen::StreamListener;
+use crate::os::outgoing::{ConnectFromError, ConnectOptions, connect_unix, connect_with};
 use crate::os::pipes::{Pipe, Pipes};
 use crate::os::sockets::{DeadPeerTimes, Delivery, delivery, is_unacknowledged, watch_peer};
 
 /// The client's socket, and the host's once a connect has started.
 #[derive(Debug)]
 pub(crate) struct TcpTransport {
-    client: TcpStream,
+    client: StreamSocket,
     host: Option<HostSocket>,
     /// The pipes of both directions while they hold bytes. Most sessions never have one.
     pipes: Option<Box<[Option<Pipe>; 2]>>,
@@ -34,7 +38,7 @@ pub(crate) struct TcpTransport {
 /// The host's socket. Its Nagle algorithm is turned off as late as possible.
 #[derive(Debug)]
 struct HostSocket {
-    socket: TcpStream,
+    socket: StreamSocket,
     nagle: Nagle,
 }
 
@@ -49,7 +53,7 @@ enum Nagle {
     NothingWritten,
     /// On; it must be turned off before the next write.
     WrittenOnce,
-    /// It is off.
+    /// It is off. A Unix socket has none.
     Off,
 }
 
@@ -90,6 +94,14 @@ fn proves_connected(event: &Event) -> bool {
 }
 
 impl HostSocket {
+    fn new(socket: StreamSocket) -> HostSocket {
+        let nagle = match socket {
+            StreamSocket::Tcp(_) => Nagle::NothingWritten,
+            StreamSocket::Unix(_) => Nagle::Off,
+        };
+        HostSocket { socket, nagle }
+    }
+
     /// Turns Nagle's algorithm off if it could delay a write of `length` bytes.
     fn prepare_write(&mut self, length: usize) {
         match self.nagle {
@@ -97,7 +109,7 @@ impl HostSocket {
             Nagle::NothingWritten if length <= ONE_SEGMENT => self.nagle = Nagle::WrittenOnce,
             Nagle::NothingWritten | Nagle::WrittenOnce => {
                 // A failure only makes small writes late; the connection goes on.
-                let _ = self.socket.set_nodelay(true);
+                let _ = self.socket.tcp().map(|socket| socket.set_nodelay(true));
                 self.nagle = Nagle::Off;
             }
         }
@@ -106,7 +118,7 @@ impl HostSocket {
 
 impl TcpTransport {
     /// The transport of an accepted client.
-    pub(crate) fn new(client: TcpStream) -> TcpTransport {
+    pub(crate) fn new(client: StreamSocket) -> TcpTransport {
         TcpTransport {
             client,
             host: None,
@@ -114,7 +126,7 @@ impl TcpTransport {
         }
     }
 
-    fn socket(&mut self, side: Side) -> io::Result<&mut TcpStream> {
+    fn socket(&mut self, side: Side) -> io::Result<&mut StreamSocket> {
         match side {
             Side::Client => Ok(&mut self.client),
             Side::Host => match &mut self.host {
@@ -129,15 +141,20 @@ impl TcpTransport {
         &mut pipes[direction.index()]
     }
 
-    fn sockets(&self) -> impl Iterator<Item = &TcpStream> {
+    fn sockets(&self) -> impl Iterator<Item = &StreamSocket> {
         once(&self.client).chain(self.host.as_ref().map(|host| &host.socket))
+    }
+
+    /// Those of them that are of TCP.
+    fn tcp_sockets(&self) -> impl Iterator<Item = &TcpStream> {
+        self.sockets().filter_map(StreamSocket::tcp)
     }
 }
 
 impl Transport for TcpTransport {
     type Registry = Poll;
     type Pipes = Pipes;
-    type Listener = TcpListener;
+    type Listener = ListenerSocket;
     type Waker = Waker;
 
     fn wake(waker: &Waker) {
@@ -156,15 +173,12 @@ impl Transport for TcpTransport {
         poll: &Poll,
         token: usize,
     ) -> Result<(), ConnectError> {
-        let mut socket = connect(options, to.address)?;
+        let mut socket = connect(options, &to.address)?;
         // After connect(2): epoll reports a socket that was not connected yet as closed.
         poll.registry()
             .register(&mut socket, Token(token), ALL_EVENTS)
             .map_err(|error| classify_connect_error(&error))?;
-        self.host = Some(HostSocket {
-            socket,
-            nagle: Nagle::NothingWritten,
-        });
+        self.host = Some(HostSocket::new(socket));
         Ok(())
     }
 
@@ -177,11 +191,11 @@ impl Transport for TcpTransport {
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
-        self.host.as_ref()?.socket.local_addr().ok()
+        self.host.as_ref()?.socket.tcp()?.local_addr().ok()
     }
 
     fn asked_address(&self) -> Option<SocketAddr> {
-        self.client.local_addr().ok()
+        self.client.tcp()?.local_addr().ok()
     }
 
     fn drop_host(&mut self) {
@@ -189,7 +203,7 @@ impl Transport for TcpTransport {
     }
 
     fn watch_peers(&mut self, times: DeadPeerTimes) {
-        for socket in self.sockets() {
+        for socket in self.tcp_sockets() {
             // After a failure a dead peer is only noticed later; the session goes on.
             let _ = watch_peer(socket, times);
         }
@@ -200,19 +214,21 @@ impl Transport for TcpTransport {
     }
 
     fn deliveries(&self) -> [Option<Delivery>; 2] {
-        let host = self.host.as_ref().map(|host| &host.socket);
-        [host.and_then(delivery), delivery(&self.client)]
+        let host = self.host.as_ref().and_then(|host| host.socket.tcp());
+        [host, self.client.tcp()].map(|socket| socket.and_then(delivery))
     }
 
     fn close(&mut self, mode: CloseMode) {
+        // What was written to a Unix socket is its peer's already, and it has no reset: its peer sees
+        // the end of the stream. Only what the peer had written in vain is an error there.
         let mode = match mode {
-            CloseMode::OrderlyIfDelivered if self.sockets().any(is_unacknowledged) => {
+            CloseMode::OrderlyIfDelivered if self.tcp_sockets().any(is_unacknowledged) => {
                 CloseMode::Reset
             }
             CloseMode::OrderlyIfDelivered => CloseMode::Orderly,
             mode => mode,
         };
-        for socket in self.sockets() {
+        for socket in self.tcp_sockets() {
             match mode {
                 CloseMode::Orderly => {}
                 CloseMode::Deliver if is_unacknowledged(socket) => deliver_rest(socket),
@@ -226,7 +242,7 @@ impl Transport for TcpTransport {
     }
 
     fn read(&mut self, side: Side, buffer: &mut [u8]) -> io::Result<usize> {
-        receive(self.socket(side)?, buffer)
+        receive(&*self.socket(side)?, buffer)
     }
 
     fn write(&mut self, side: Side, bytes: &[u8]) -> io::Result<usize> {
@@ -277,11 +293,11 @@ impl Transport for TcpTransport {
     }
 }
 
-impl ListenSocket<TcpTransport> for TcpListener {
-    type Socket = StdListener;
+impl ListenSocket<TcpTransport> for ListenerSocket {
+    type Socket = StreamListener;
 
-    fn new(socket: StdListener) -> TcpListener {
-        TcpListener::from_std(socket)
+    fn new(socket: StreamListener) -> ListenerSocket {
+        socket.into()
     }
 
     fn register(&mut self, poll: &Poll, token: usize) -> io::Result<()> {
@@ -293,11 +309,8 @@ impl ListenSocket<TcpTransport> for TcpListener {
         let _ = poll.registry().deregister(self);
     }
 
-    fn accept(&self) -> io::Result<(TcpTransport, SocketAddr)> {
-        let (socket, address) = TcpListener::accept(self)?;
-        if !ACCEPTED_INHERIT_OPTIONS {
-            let _ = socket.set_nodelay(true);
-        }
+    fn accept(&self) -> io::Result<(TcpTransport, Address)> {
+        let (socket, address) = ListenerSocket::accept(self)?;
         Ok((TcpTransport::new(socket), address))
     }
 }
@@ -323,25 +336,25 @@ fn deliver_rest(socket: &TcpStream) {
 // else that a session does in user space; rustix makes plain system calls.
 // Measurement: cargo bench --bench peers -- --only calls.
 #[cfg(target_os = "linux")]
-fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+fn receive(socket: impl std::os::fd::AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     use rustix::net::{RecvFlags, recv};
     let (_, length) = recv(socket, buffer, RecvFlags::empty())?;
     Ok(length)
 }
 
 #[cfg(target_os = "linux")]
-fn send(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn send(socket: &StreamSocket, bytes: &[u8]) -> io::Result<usize> {
     use rustix::net::{SendFlags, send};
     Ok(send(socket, bytes, SendFlags::NOSIGNAL)?)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn receive(mut socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    io::Read::read(&mut socket, buffer)
+fn receive(mut socket: impl io::Read, buffer: &mut [u8]) -> io::Result<usize> {
+    socket.read(buffer)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn send(mut socket: &StreamSocket, bytes: &[u8]) -> io::Result<usize> {
     io::Write::write(&mut socket, bytes)
 }
 
@@ -349,7 +362,17 @@ fn send(mut socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
 ///
 /// # Errors
 /// Whose fault it is. A socket that connected to itself was refused, since no host listens there.
-pub(crate) fn connect(options: ConnectOptions, to: SocketAddr) -> Result<TcpStream, ConnectError> {
+pub(crate) fn connect(options: ConnectOptions, to: &Address) -> Result<StreamSocket, ConnectError> {
+    match to {
+        Address::Ip(to) => connect_tcp(options, *to).map(StreamSocket::Tcp),
+        Address::Unix(path) => match connect_unix(path) {
+            Ok(socket) => Ok(StreamSocket::Unix(UnixStream::from_std(socket))),
+            Err(error) => Err(classify_unix_connect_error(path, &error)),
+        },
+    }
+}
+
+fn connect_tcp(options: ConnectOptions, to: SocketAddr) -> Result<TcpStream, ConnectError> {
     let socket = match options == ConnectOptions::default() {
         true => connect_plainly(to).map_err(|error| classify_connect_error(&error))?,
         false => connect_specially(options, to)?,
@@ -431,18 +454,16 @@ mod tests {
     fn nagle_is_turned_off_before_a_second_write_or_a_large_one() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let connect = || HostSocket {
-            socket: TcpStream::connect(address).unwrap(),
-            nagle: Nagle::NothingWritten,
-        };
+        let connect = || HostSocket::new(StreamSocket::Tcp(TcpStream::connect(address).unwrap()));
+        let is_off = |host: &HostSocket| host.socket.tcp().unwrap().nodelay().unwrap();
         let mut host = connect();
         host.prepare_write(ONE_SEGMENT);
-        assert!(!host.socket.nodelay().unwrap());
+        assert!(!is_off(&host));
         host.prepare_write(1);
-        assert!(host.socket.nodelay().unwrap());
+        assert!(is_off(&host));
         let mut host = connect();
         host.prepare_write(ONE_SEGMENT + 1);
-        assert!(host.socket.nodelay().unwrap());
+        assert!(is_off(&host));
     }
 
     #[test]
@@ -467,7 +488,7 @@ mod tests {
         let address = dead.local_addr().unwrap();
         drop(dead);
         for _ in 0..100 {
-            if let Err(error) = connect(ConnectOptions::default(), address) {
+            if let Err(error) = connect(ConnectOptions::default(), &address.into()) {
                 let refused = matches!(error, ConnectError::Host(Failure::Refused));
                 assert!(refused, "{error:?}");
             }

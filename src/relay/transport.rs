@@ -1,5 +1,5 @@
-//! What a connection asks of its two sockets, and a worker of its listeners: implemented by TCP, and
-//! by the simulator.
+//! What a connection asks of its two sockets, and a worker of its listeners: implemented by TCP and
+//! Unix sockets, and by the simulator.
 
 use std::fmt::Debug;
 use std::io;
@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::session::{Direction, Side};
 use crate::balance::Picked;
+use crate::os::address::Address;
 use crate::os::outgoing::ConnectOptions;
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 
@@ -54,10 +55,11 @@ pub(crate) trait Transport: Debug + Sized {
     /// With a `connect_hint` the system has already proved the connection and is not asked.
     fn connect_progress(&mut self, connect_hint: bool) -> ConnectProgress;
 
-    /// The local address of the host's side, once its connect has started. One system call.
+    /// The local address of the host's side, once its connect has started; a Unix socket has none.
+    /// One system call.
     fn local_address(&self) -> Option<SocketAddr>;
 
-    /// The address that the client connected to. One system call.
+    /// The address that the client connected to; `None` for a Unix socket. One system call.
     fn asked_address(&self) -> Option<SocketAddr>;
 
     /// Closes the host's side: its connect failed, or it has ended before it said anything.
@@ -134,5 +136,5 @@ pub(crate) trait ListenSocket<T: Transport>: Sized {
     ///
     /// # Errors
     /// Those of accept(2).
-    fn accept(&self) -> io::Result<(T, SocketAddr)>;
+    fn accept(&self) -> io::Result<(T, Address)>;
 }

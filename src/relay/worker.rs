@@ -109,7 +109,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::os::listen::{BindAddress, ListenOptions, bind_all};
+    use crate::os::listen::{BindAddress, ListenOptions, StreamListener, bind_all};
     use crate::relay::clock::Clock;
     use crate::relay::mailbox::{Registered, WorkerMessage};
     use crate::relay::plan::{ListenKey, ListenerPlan, Plan, Service};
@@ -121,6 +121,8 @@ mod tests {
     }
 
     fn prepare(mailbox: &Mailbox, opened: Vec<(ListenKey, StdListener)>) -> Registered {
+        let of_tcp = |(key, listener)| (key, StreamListener::Tcp(listener));
+        let opened = opened.into_iter().map(of_tcp).collect();
         let (done, result) = channel();
         mailbox
             .post(WorkerMessage::Prepare { opened, done })

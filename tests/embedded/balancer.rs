@@ -322,8 +322,8 @@ fn events_are_published() {
         (1000, 1002, 1)
     );
     assert_eq!(
-        (end.reason, end.host_address),
-        (EndReason::Finished, Some(a.address()))
+        (end.reason, end.host_address.clone()),
+        (EndReason::Finished, Some(a.address().into()))
     );
     assert!(end.connect_ms.unwrap() <= end.total_ms);
 

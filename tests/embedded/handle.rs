@@ -323,8 +323,8 @@ fn sessions_are_listed_with_all_that_is_known_of_them() {
     assert_eq!((one.bytes_to_host, one.bytes_to_client), (2_000, 2_002));
     assert_eq!((one.service.as_str(), one.group.as_str()), ("web", "main"));
     assert_eq!(
-        (one.host.as_deref(), one.host_address),
-        (Some("a"), Some(at[0]))
+        (one.host.as_deref(), one.host_address.clone()),
+        (Some("a"), Some(at[0].into()))
     );
     assert_eq!(one.phase, Phase::Relaying);
     assert!(one.local_address.unwrap().ip().is_loopback());

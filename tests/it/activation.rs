@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 
 use crate::support::client::{Session, who};
@@ -167,12 +167,47 @@ fn who_comes_between_two_instances_waits_for_the_second() {
 }
 
 #[test]
+fn a_unix_socket_is_the_listener_at_its_path_and_stays_its_makers() {
+    let host = Host::new("a");
+    let folder = Folder::new();
+    let path = folder.file("socket");
+    let socket = UnixListener::bind(&path).unwrap();
+    let (other, address) = listener();
+    let config = config(&host, &[address]).replace(
+        "</service>",
+        &format!(
+            "</service><service name=\"unix\"><listen ip=\"unix:{}\"/>\
+                  <group name=\"g\" enable=\"true\"><host ip=\"{}\"/></group></service>",
+            text(&path),
+            host.address()
+        ),
+    );
+    let given = [socket.try_clone().unwrap().into(), other.into()];
+    let mut txlb = start(&config, given, &[]);
+    txlb.wait_for(" runs as process ");
+    assert_eq!(greeting(&path), "a");
+    assert_eq!(txlb.stop(), Some(0));
+    // Its maker has it still, and the next one gets it.
+    let client = UnixStream::connect(&path).unwrap();
+    drop((client, socket));
+}
+
+/// What a host says first.
+fn greeting(path: &std::path::Path) -> String {
+    use std::io::{BufRead, BufReader};
+    let mut line = String::new();
+    let stream = UnixStream::connect(path).unwrap();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+#[test]
 fn what_is_no_listening_tcp_socket_is_69() {
     let host = Host::new("a");
     let folder = Folder::new();
     let client = std::net::TcpStream::connect(host.address()).unwrap();
     let wrong: [OwnedFd; 3] = [
-        UnixListener::bind(folder.file("socket")).unwrap().into(),
+        UnixDatagram::bind(folder.file("socket")).unwrap().into(),
         UdpSocket::bind("127.0.0.1:0").unwrap().into(),
         client.into(),
     ];

@@ -26,7 +26,7 @@ const MAX_LINES: usize = 600;
 
 /// Files that may sleep.
 const MAY_SLEEP: [&str; 8] = [
-    "src/admin/control_socket/socket_file.rs",
+    "src/os/socket_file.rs",
     "src/program/demo.rs",
     "src/program/logging/syslog.rs",
     "src/os/state.rs",

@@ -63,6 +63,7 @@ mod startable;
 mod storm;
 mod successor;
 mod transparent;
+mod unix_sockets;
 mod up_to_date;
 mod web;
 mod web_page;

@@ -250,13 +250,13 @@ fn sessions_go_to_the_master_of_redis_and_follow_it() {
 }
 
 /// A primary of PostgreSQL and its copy, as a standby.
-struct Postgres {
+pub(crate) struct Postgres {
     programs: PathBuf,
-    folder: Folder,
+    pub(crate) folder: Folder,
 }
 
 impl Postgres {
-    fn new() -> Postgres {
+    pub(crate) fn new() -> Postgres {
         let versions = fs::read_dir("/usr/lib/postgresql").unwrap();
         let newest = versions.map(|it| it.unwrap().path()).max().unwrap();
         let cluster = Postgres {
@@ -302,7 +302,7 @@ impl Postgres {
         );
     }
 
-    fn start(&self, name: &str, address: SocketAddr, setting: &str) -> Peer {
+    pub(crate) fn start(&self, name: &str, address: SocketAddr, setting: &str) -> Peer {
         let (program, data) = (self.program("postgres"), self.data(name));
         let (ip, port) = (address.ip(), address.port().to_string());
         let listen = format!("listen_addresses={ip}");

@@ -21,3 +21,4 @@ mod schema;
 mod server_names;
 mod ssh;
 mod twisted;
+mod unix_sockets;

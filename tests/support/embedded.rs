@@ -106,7 +106,9 @@ impl TestBalancer {
 
     /// The first address of the service "web".
     pub(crate) fn address(&self) -> SocketAddr {
-        self.status().service("web").unwrap().addresses[0]
+        let status = self.status();
+        let addresses = &status.service("web").unwrap().addresses;
+        addresses[0].socket_address().unwrap()
     }
 
     pub(crate) fn file(&self) -> PathBuf {

@@ -183,7 +183,7 @@ impl Txlb {
         self.log().iter().filter(|line| line.contains(text)).count()
     }
 
-    /// The addresses of a service, from the log.
+    /// The addresses of a service, from the log; none of its Unix sockets.
     pub(crate) fn addresses(&self, service: &str) -> Vec<SocketAddr> {
         let start = format!(" service {service} listens at ");
         let line = self
@@ -193,6 +193,7 @@ impl Txlb {
             .find_map(|line| line.split_once(&start));
         let (_, list) = line.unwrap_or_else(|| panic!("{service} is not in {:?}", self.seen));
         list.split(", ")
+            .filter(|address| !address.starts_with("unix:"))
             .map(|address| reachable(address.parse().unwrap()))
             .collect()
     }

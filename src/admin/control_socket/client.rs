@@ -239,7 +239,8 @@ fn serve_amp(
         }
         let result = amp.receive(
             bytes,
-            |local| context.client_lookup.client_of(local),
+            // A client of a Unix socket has no address to tell.
+            |local| context.client_lookup.client_of(local)?.socket_address(),
             &mut answers,
         );
         reader.consume(length);

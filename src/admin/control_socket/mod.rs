@@ -7,7 +7,6 @@
 
 pub(super) mod amp;
 mod client;
-mod socket_file;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,15 +16,18 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
 use self::client::{ClientContext, ConnectionLimit, MAX_AMP_CLIENTS};
-use self::socket_file::SocketFile;
 use super::server::acceptor::{Acceptor, AcceptorThread, spawn_for_client};
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
+use crate::os::socket_file::SocketFile;
 use crate::os::sockets::{Peer, peer};
 use crate::sync::lock;
 
 /// Permissions of the control socket: read and write for its owner and group.
 const MODE: u32 = 0o660;
+
+/// The accept backlog.
+const BACKLOG: i32 = 128;
 
 /// The control socket, open while the configuration has one.
 ///
@@ -215,7 +217,7 @@ impl OpenSocket {
         state: &Arc<ControlSocketState>,
     ) -> io::Result<OpenSocket> {
         let open = || {
-            let (listener, file) = SocketFile::listen(path, mode)?;
+            let (listener, file) = SocketFile::listen(path, mode, BACKLOG)?;
             listener.set_nonblocking(true)?;
             let acceptor = ClientAcceptor {
                 listener,
@@ -226,9 +228,15 @@ impl OpenSocket {
             Ok(OpenSocket { file, thread })
         };
         open().map_err(|error: io::Error| {
-            let path = path.display();
-            let message = format!("cannot open the control socket {path}: {error}");
-            io::Error::new(error.kind(), message)
+            let (kind, path) = (error.kind(), path.display());
+            let message = match kind {
+                io::ErrorKind::AddrInUse => "another txlb answers there".to_owned(),
+                _ => error.to_string(),
+            };
+            io::Error::new(
+                kind,
+                format!("cannot open the control socket {path}: {message}"),
+            )
         })
     }
 

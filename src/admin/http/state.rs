@@ -171,7 +171,7 @@ fn names(web: &Web) -> Vec<String> {
         ListenHost::Name(name) => Some(name.clone()),
         ListenHost::Ip(ip) if !ip.is_unspecified() => Some(ip.to_string()),
         ListenHost::Zoned { ip, .. } => Some(ip.to_string()),
-        ListenHost::Ip(_) | ListenHost::Any => None,
+        ListenHost::Ip(_) | ListenHost::Any | ListenHost::Unix(_) => None,
     });
     let names = web.names.iter().cloned().chain(listen);
     let without_dot = |name: String| name.strip_suffix('.').unwrap_or(&name).to_owned();

@@ -170,6 +170,7 @@ fn server(
         "ctime" => mean_connect_ms(&host.totals),
         "addr" => host
             .address
+            .as_ref()
             .map_or_else(String::new, |it| HostAddress(it).to_string()),
         "type" => "2".to_owned(),
         "act" => u8::from(!host.backup).to_string(),

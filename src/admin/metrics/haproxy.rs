@@ -129,7 +129,10 @@ pub(super) mod samples {
         HostStatus {
             name: name.to_owned(),
             endpoint: "10.0.0.1:80".to_owned(),
-            address: "10.0.0.1:80".parse().ok(),
+            address: "10.0.0.1:80"
+                .parse()
+                .ok()
+                .map(crate::os::address::Address::Ip),
             weight: 1,
             state: HostState::Up,
             backup: false,
@@ -167,7 +170,7 @@ pub(super) mod samples {
     ) -> ServiceStatus {
         ServiceStatus {
             name: name.to_owned(),
-            addresses: vec!["[::1]:80".parse().unwrap()],
+            addresses: vec![crate::os::address::Address::Ip("[::1]:80".parse().unwrap())],
             enabled: groups.first().map_or("", |group| &group.name).to_owned(),
             routes: Vec::new(),
             drain_timeout: None,
@@ -243,7 +246,10 @@ pub(super) mod samples {
         let in_state = |state, weight| HostStatus {
             state,
             weight,
-            address: "[2001:db8::1]:80".parse().ok(),
+            address: "[2001:db8::1]:80"
+                .parse()
+                .ok()
+                .map(crate::os::address::Address::Ip),
             ..busy(&format!("{NASTY}{state:?}{weight}"))
         };
         let most = u64::MAX / 16;

@@ -95,7 +95,8 @@ mod tests {
         };
         let groups = vec![group("main", vec![two, one]), group("spare", Vec::new())];
         let mut web = service("web", groups);
-        web.addresses.push(([127, 0, 0, 1], 81).into());
+        web.addresses
+            .push(crate::os::address::Address::Ip(([127, 0, 0, 1], 81).into()));
         let mut mail = service("mail", vec![group("mx", Vec::new())]);
         mail.addresses.clear();
         assert_eq!(

@@ -72,7 +72,7 @@ fn session_row(view: &View<'_>, session: &SessionStatus) -> Element {
             el("th")
                 .attr("scope", "row")
                 .text(&session.client.to_string())
-                .maybe(session.via.map(|via| small(&format!("via {via}")))),
+                .maybe(session.via.as_ref().map(|via| small(&format!("via {via}")))),
         )
         .with(
             el("td")

@@ -61,7 +61,7 @@ fn row_id(context: &GroupContext<'_>, host: &HostStatus) -> String {
 }
 
 fn name(host: &HostStatus) -> Element {
-    let address = host.address.map(|it| HostAddress(it).to_string());
+    let address = host.address.as_ref().map(|it| HostAddress(it).to_string());
     let cell = el("th")
         .attr("scope", "row")
         .text(&host.name)

@@ -5,25 +5,30 @@
 use super::{MAX_ADDRESSES, Member};
 use crate::balance::{Failure, HealthChange};
 use crate::config::Endpoint;
+use crate::os::address::Address;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::sync::Arc;
 
 impl Member {
     /// Whether a connection to `address` was one to it, at its present address.
-    pub(in crate::balance) fn is_at(&self, address: SocketAddr) -> bool {
-        self.address.is_some_and(|own| match own.port() {
-            0 => at_port(address, 0) == own,
-            _ => address == own,
-        })
+    pub(in crate::balance) fn is_at(&self, address: &Address) -> bool {
+        self.address
+            .as_ref()
+            .is_some_and(|own| match own.lacks_port() {
+                true => address.with_port(0) == *own,
+                false => address == own,
+            })
     }
 
     /// Its address, for another port of the same name: that needs no resolving.
-    pub(super) fn address_at_port_of(&self, endpoint: &Endpoint) -> Option<SocketAddr> {
+    pub(super) fn address_at_port_of(&self, endpoint: &Endpoint) -> Option<Address> {
         match (&self.endpoint, endpoint) {
             (Endpoint::Name { host: old, .. }, Endpoint::Name { host: new, port })
                 if old == new =>
             {
                 self.address
-                    .map(|address| SocketAddr::new(address.ip(), *port))
+                    .as_ref()
+                    .map(|address| address.with_port(*port))
             }
             _ => None,
         }
@@ -31,7 +36,7 @@ impl Member {
 
     /// After a failed address, uses the next one of its name.
     pub(super) fn use_next_address(&mut self) {
-        let Some(address) = &mut self.address else {
+        let Some(Address::Ip(address)) = &mut self.address else {
             return;
         };
         let at = self.addresses.iter().position(|it| *it == address.ip());
@@ -54,23 +59,25 @@ impl Member {
             Endpoint::Name { port, .. } => port,
             Endpoint::Zoned { ip, port, .. } => {
                 let interface = interface_index(addresses.first()?)?;
-                let address = SocketAddrV6::new(*ip, *port, 0, interface).into();
-                let moved = self.address.replace(address) != Some(address);
+                let address = SocketAddrV6::new(*ip, *port, 0, interface);
+                let address = Some(Address::Ip(address.into()));
+                let moved = self.address != address;
+                self.address = address;
                 return moved.then(|| self.reset_health(now_ms)).flatten();
             }
-            Endpoint::Address(_) => return None,
+            Endpoint::Address(_) | Endpoint::Unix(_) => return None,
         };
         let most = &addresses[..addresses.len().min(MAX_ADDRESSES)];
         if self.addresses != most {
             self.addresses = most.to_vec();
         }
-        let old = self.address.map(|address| address.ip());
+        let old = self.address.as_ref().and_then(Address::ip);
         if old.is_some_and(|old| addresses.contains(&old)) {
             return None;
         }
         let same_family = |new: &&IpAddr| old.is_none_or(|old| old.is_ipv4() == new.is_ipv4());
         let new = addresses.iter().find(same_family).or(addresses.first())?;
-        self.address = Some(SocketAddr::new(*new, *port));
+        self.address = Some(SocketAddr::new(*new, *port).into());
         self.reset_health(now_ms)
     }
 
@@ -87,15 +94,11 @@ impl Member {
     }
 }
 
-fn at_port(mut address: SocketAddr, port: u16) -> SocketAddr {
-    address.set_port(port);
-    address
-}
-
 /// The address of an endpoint that needs no resolving.
-pub(super) fn literal_address(endpoint: &Endpoint) -> Option<SocketAddr> {
+pub(super) fn literal_address(endpoint: &Endpoint) -> Option<Address> {
     match endpoint {
-        Endpoint::Address(address) => Some(*address),
+        Endpoint::Address(address) => Some(Address::Ip(*address)),
+        Endpoint::Unix(path) => Some(Address::Unix(Arc::clone(path))),
         Endpoint::Name { .. } | Endpoint::Zoned { .. } => None,
     }
 }

@@ -13,7 +13,8 @@ use super::host_status::HostStatus;
 use super::slow_start::SlowStart;
 use super::stats::{Counters, RecentSessions};
 use crate::config::{self, Endpoint, HostState};
-use std::net::{IpAddr, SocketAddr};
+use crate::os::address::Address;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A host at one endpoint: what a sticky client is tied to.
@@ -41,7 +42,7 @@ pub struct Member {
     pub(super) id: HostId,
     pub(super) host: Arc<Host>,
     pub(super) endpoint: Endpoint,
-    pub(super) address: Option<SocketAddr>,
+    pub(super) address: Option<Address>,
     /// What its name resolved to. Empty for a host that is configured by address.
     addresses: Vec<IpAddr>,
     /// The number of addresses that have failed one after the other.
@@ -65,7 +66,7 @@ pub struct Member {
     checks: Vec<Option<CheckState>>,
     agent: Option<Box<Agent>>,
     /// The address at which it is a listener of this process: a session would loop.
-    circular_at: Option<SocketAddr>,
+    circular_at: Option<Address>,
     last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
     /// Those of them whose host's side lives, so that they count for schedulers.
@@ -206,8 +207,8 @@ impl Member {
     }
 
     /// Its address; `None` while its name has never been resolved.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+    pub fn address(&self) -> Option<&Address> {
+        self.address.as_ref()
     }
 
     /// The number of the group's pick that picked it last, counted from 1; 0 if there was
@@ -242,7 +243,7 @@ impl Member {
     pub(super) fn mark_circular(&mut self, circular: bool, now_ms: u64) -> Option<HealthChange> {
         match (self.is_circular(), circular) {
             (false, true) => {
-                self.circular_at = self.address;
+                self.circular_at.clone_from(&self.address);
                 self.connect_failed(Failure::Circular, now_ms)
             }
             (true, false) => {
@@ -419,11 +420,11 @@ impl Member {
     fn fail(&mut self, failure: Failure, now_ms: u64) -> Option<HealthChange> {
         self.missed_heartbeats = 0;
         self.consecutive_failures += 1;
-        let from = self.address;
+        let from = self.address.clone();
         self.use_next_address();
         if !self.has_failed()
             && self.consecutive_failures < self.addresses.len()
-            && let (Some(from), Some(to)) = (from, self.address)
+            && let (Some(from), Some(to)) = (from, self.address.clone())
         {
             self.last_failure = Some((failure.clone(), now_ms));
             self.health = Health::Untried;
@@ -492,7 +493,7 @@ impl Member {
             id: self.id,
             host: &self.host,
             endpoint: &self.endpoint,
-            address: self.address,
+            address: self.address.as_ref(),
             weight: self.weight,
             state: self.state,
             backup: self.backup,

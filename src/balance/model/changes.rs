@@ -3,6 +3,7 @@
 use super::ends::Ends;
 use super::{Anchor, Model, ModelHost, NAME};
 use crate::config::{Endpoint, Host, HostState, Initial};
+use crate::os::address::Address;
 use std::net::{IpAddr, SocketAddr};
 
 impl Model {
@@ -25,9 +26,10 @@ impl Model {
             if good {
                 seen.addresses = addresses.to_vec();
             }
-            let stays = seen.address.is_some_and(|it| addresses.contains(&it.ip()));
+            let stays = seen.address.as_ref().and_then(Address::ip);
+            let stays = stays.is_some_and(|ip| addresses.contains(&ip));
             if good && !stays {
-                seen.address = Some(SocketAddr::new(addresses[0], *port));
+                seen.address = Some(SocketAddr::new(addresses[0], *port).into());
                 (seen.failed, seen.failed_in_a_row) = (false, 0);
                 seen.ends.serve();
                 seen.ends.failed = false;
@@ -101,8 +103,8 @@ impl Model {
             let new = ModelHost {
                 host: host.clone(),
                 address: match &host.address {
-                    Endpoint::Address(address) => Some(*address),
-                    Endpoint::Name { .. } | Endpoint::Zoned { .. } => None,
+                    Endpoint::Address(address) => Some(Address::Ip(*address)),
+                    _ => None,
                 },
                 addresses: Vec::new(),
                 failed_in_a_row: 0,

@@ -2,7 +2,7 @@
 
 use super::{Model, ModelHost, Session};
 use crate::balance::HostEnd;
-use std::net::SocketAddr;
+use crate::os::address::Address;
 
 /// What is known of a host by how its sessions ended.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ impl Model {
         let mut done = "nothing";
         for at in live {
             let Session { picked, .. } = &self.sessions[at];
-            let (id, address, name) = (picked.id, picked.address, picked.host.name.clone());
+            let (id, address, name) = (picked.id, picked.address.clone(), picked.host.name.clone());
             let is_bad = name.len() == 2;
             if self.random.below(if is_bad { 1 } else { 6 }) > 0 {
                 continue;
@@ -62,9 +62,9 @@ impl Model {
                 _ => HostEnd::Served,
             };
             let news = (end == HostEnd::Served, Some(end));
-            self.pool.host_reported(id, address, news, self.now_ms);
+            self.pool.host_reported(id, &address, news, self.now_ms);
             self.sessions[at].host_ended = true;
-            self.learn(&name, address, end);
+            self.learn(&name, &address, end);
             self.end_busy(&name, end != HostEnd::Served);
             self.follow_presence();
             done = "ends of hosts' sides";
@@ -73,7 +73,7 @@ impl Model {
     }
 
     /// What the end of a host's side tells of it.
-    pub(super) fn learn(&mut self, name: &str, address: SocketAddr, end: HostEnd) {
+    pub(super) fn learn(&mut self, name: &str, address: &Address, end: HostEnd) {
         let served = self.served_total;
         self.served_total += u64::from(end == HostEnd::Served);
         let serves = |seen: &ModelHost| {
@@ -85,7 +85,7 @@ impl Model {
         let others_serve = others.any(serves);
         let configured = self.group.hosts.iter().any(|host| host.name == name);
         let seen = self.hosts.get_mut(name).unwrap();
-        if !configured || seen.address != Some(address) {
+        if !configured || seen.address.as_ref() != Some(address) {
             return;
         }
         match end {

@@ -6,6 +6,7 @@ mod ends;
 use super::fixture::all_schedulers;
 use super::{Failure, Health, HostId, HostPool, PickContext, Picked, Random};
 use crate::config::{Group, Host, Initial, Scheduler};
+use crate::os::address::Address;
 use ends::Ends;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -21,7 +22,7 @@ const STEP_MS: u64 = 100;
 #[derive(Debug, Clone)]
 struct ModelHost {
     host: Host,
-    address: Option<SocketAddr>,
+    address: Option<Address>,
     /// What its name resolved to, and the number of these that failed in a row.
     addresses: Vec<IpAddr>,
     failed_in_a_row: usize,
@@ -53,7 +54,7 @@ struct Client {
 #[derive(Debug)]
 struct Session {
     picked: Picked,
-    client: IpAddr,
+    client: Option<IpAddr>,
     connected: bool,
     host_ended: bool,
 }
@@ -174,7 +175,8 @@ impl Model {
     /// A pick for a client that some hosts have failed.
     fn pick(&mut self) -> &'static str {
         let n = u16::try_from(self.random.below(30)).unwrap();
-        let client = IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]);
+        // Some come to a Unix socket.
+        let client = (n < 28).then(|| IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]));
         let ids: Vec<HostId> = self.pool.hosts().map(|host| host.id).collect();
         let tries = self.random.below(6) / 3 * self.random.below(5);
         let tried: Vec<HostId> = (0..tries)
@@ -225,7 +227,7 @@ impl Model {
         }
         self.count(&name, client);
         let picked = picked.unwrap();
-        assert_eq!(Some(picked.address), seen.address);
+        assert_eq!(Some(&picked.address), seen.address.as_ref());
         self.sessions.push(Session {
             picked,
             client,
@@ -244,16 +246,16 @@ impl Model {
             return "nothing";
         };
         let Session { picked, client, .. } = &self.sessions[at];
-        let (id, address, client) = (picked.id, picked.address, *client);
+        let (id, address, client) = (picked.id, picked.address.clone(), *client);
         let name = picked.host.name.clone();
         match self.random.below(16) {
             0 => {
                 self.pool
-                    .connect_failed(id, address, client, Failure::Refused, self.now_ms);
+                    .connect_failed(id, &address, client, Failure::Refused, self.now_ms);
                 let seen = self.hosts.get_mut(&name).unwrap();
                 seen.failures += 1;
                 seen.busy -= 1;
-                self.apply_result(&name, address, false);
+                self.apply_result(&name, &address, false);
                 self.end(at);
                 "a failed connect"
             }
@@ -264,7 +266,7 @@ impl Model {
                 "an abandoned connect"
             }
             _ => {
-                self.pool.connected(id, address, self.now_ms);
+                self.pool.connected(id, &address, self.now_ms);
                 self.sessions[at].connected = true;
                 if self.random.below(2) == 0 {
                     self.sessions[at].picked.host.counters.add_bytes(0, 0, 1);
@@ -273,7 +275,7 @@ impl Model {
                 let seen = self.hosts.get_mut(&name).unwrap();
                 seen.total += 1;
                 if !seen.ends.failed {
-                    self.apply_result(&name, address, true);
+                    self.apply_result(&name, &address, true);
                 }
                 "a connect"
             }
@@ -281,10 +283,10 @@ impl Model {
     }
 
     /// Takes over the result of a connect or check at an address, unless the host moved.
-    fn apply_result(&mut self, name: &str, address: SocketAddr, good: bool) {
+    fn apply_result(&mut self, name: &str, address: &Address, good: bool) {
         let configured = self.group.hosts.iter().any(|host| host.name == name);
         let seen = self.hosts.get_mut(name).unwrap();
-        if !configured || seen.address != Some(address) {
+        if !configured || seen.address.as_ref() != Some(address) {
             return;
         }
         if good {
@@ -297,9 +299,13 @@ impl Model {
         }
         seen.ends.failed = false;
         seen.failed_in_a_row += 1;
-        if let Some(at) = seen.addresses.iter().position(|it| *it == address.ip()) {
+        if let Some(at) = seen
+            .addresses
+            .iter()
+            .position(|it| Some(*it) == address.ip())
+        {
             let next = seen.addresses[(at + 1) % seen.addresses.len()];
-            seen.address = Some(SocketAddr::new(next, address.port()));
+            seen.address = Some(SocketAddr::new(next, address.port().unwrap()).into());
         }
         if seen.failed || seen.failed_in_a_row >= seen.addresses.len() {
             (seen.failed, seen.failed_in_a_row) = (true, 0);
@@ -354,7 +360,8 @@ impl Model {
         if seen.open == 0 && !self.group.hosts.iter().any(|host| host.name == *name) {
             self.hosts.remove(name);
         }
-        if let Some(known) = self.clients.get_mut(&client).filter(|known| known.open > 0) {
+        let known = client.and_then(|client| self.clients.get_mut(&client));
+        if let Some(known) = known.filter(|known| known.open > 0) {
             known.open -= 1;
             known.ended_ms = self.now_ms;
         }
@@ -364,7 +371,7 @@ impl Model {
     fn probe(&mut self) -> &'static str {
         let good = self.random.below(2) == 0;
         let targets = self.pool.health_check_targets();
-        let Some(&(id, address)) = targets.get(self.random.index(targets.len())) else {
+        let Some((id, address)) = targets.get(self.random.index(targets.len())).cloned() else {
             return "nothing";
         };
         let name = self
@@ -376,8 +383,8 @@ impl Model {
             .name
             .clone();
         let result = if good { Ok(()) } else { Err(Failure::TimedOut) };
-        self.pool.health_checked(id, address, result, self.now_ms);
-        self.apply_result(&name, address, good);
+        self.pool.health_checked(id, &address, result, self.now_ms);
+        self.apply_result(&name, &address, good);
         "a check"
     }
 }
@@ -393,10 +400,10 @@ impl ModelHost {
 }
 
 impl Model {
-    fn sticky_placement(&self, client: IpAddr, left: &[ModelHost]) -> Option<u64> {
+    fn sticky_placement(&self, client: Option<IpAddr>, left: &[ModelHost]) -> Option<u64> {
         let known = self
             .clients
-            .get(&client)
+            .get(&client?)
             .filter(|_| self.group.scheduler.sticky)?;
         let lives = known.open > 0 || self.now_ms - known.ended_ms < HALF_AN_HOUR_MS;
         let usable = left.iter().any(|seen| seen.placement == known.placement);
@@ -441,14 +448,14 @@ impl Model {
         }
     }
 
-    fn count(&mut self, name: &str, client: IpAddr) {
+    fn count(&mut self, name: &str, client: Option<IpAddr>) {
         self.picks += 1;
         self.picked_total += 1;
         let seen = self.hosts.get_mut(name).unwrap();
         seen.open += 1;
         seen.busy += 1;
         seen.last_pick = self.picked_total;
-        if self.group.scheduler.sticky {
+        if let Some(client) = client.filter(|_| self.group.scheduler.sticky) {
             let known = self.clients.entry(client).or_insert(Client {
                 placement: 0,
                 open: 0,
@@ -508,7 +515,7 @@ impl Model {
                     seen.total,
                     seen.failures,
                     seen.failed,
-                    seen.address
+                    seen.address.as_ref()
                 ),
                 "{when}, {}",
                 host.host.name

@@ -5,7 +5,7 @@ use crate::balance::agent::AgentReport;
 use crate::balance::health::{Failure, HealthChange};
 use crate::balance::host::Member;
 use crate::config::{Check, HostState};
-use std::net::SocketAddr;
+use crate::os::address::Address;
 use std::sync::Arc;
 
 /// A host at one endpoint, to be checked: results for a former one are ignored.
@@ -16,11 +16,11 @@ pub(crate) struct CheckedHost {
 }
 
 /// What a check needs to know of its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CheckTarget {
     /// The host's address; `None` if it is not checked now: it is down, has no address, or is a
     /// listener of this process.
-    pub(crate) address: Option<SocketAddr>,
+    pub(crate) address: Option<Address>,
     /// Whether the host has failed.
     pub(crate) has_failed: bool,
 }
@@ -71,7 +71,7 @@ impl HostPool {
         let member = member.filter(|it| it.position.is_some() && checked_host(it) == host)?;
         let is_checked = member.state != HostState::Down && !member.is_circular();
         Some(CheckTarget {
-            address: member.address.filter(|_| is_checked),
+            address: member.address.clone().filter(|_| is_checked),
             has_failed: member.has_failed(),
         })
     }
@@ -80,7 +80,7 @@ impl HostPool {
     /// the host has another address by now.
     pub(crate) fn check_ended(
         &mut self,
-        (host, address): (CheckedHost, SocketAddr),
+        (host, address): (CheckedHost, &Address),
         check: &Arc<Check>,
         result: Result<(), Failure>,
         now_ms: u64,
@@ -95,7 +95,7 @@ impl HostPool {
     /// changed, and the change of the host's health. Ignored as by [`HostPool::check_ended`].
     pub(crate) fn agent_said(
         &mut self,
-        (host, address): (CheckedHost, SocketAddr),
+        (host, address): (CheckedHost, &Address),
         check: &Arc<Check>,
         report: &AgentReport,
         now_ms: u64,
@@ -115,13 +115,13 @@ impl HostPool {
     /// The index of a check whose result counts.
     fn check_index(
         &self,
-        (host, address): (CheckedHost, SocketAddr),
+        (host, address): (CheckedHost, &Address),
         check: &Arc<Check>,
     ) -> Option<usize> {
         let target = self.check_target(host)?;
         let mut checks = self.checks.iter();
         let index = checks.position(|it| Arc::ptr_eq(it, check));
-        index.filter(|_| target.address == Some(address))
+        index.filter(|_| target.address.as_ref() == Some(address))
     }
 
     /// Whether a host has as many sessions as its agent allows.
@@ -180,7 +180,7 @@ mod tests {
         let check = Arc::clone(&pool.checks()[number]);
         let address = pool.check_target(host).unwrap().address.unwrap();
         let result = result.map_err(|why| Failure::Check(why.to_owned()));
-        pool.check_ended((host, address), &check, result, 1)
+        pool.check_ended((host, &address), &check, result, 1)
     }
 
     fn says(pool: &mut HostPool, host: CheckedHost, line: &str) -> Option<String> {
@@ -188,7 +188,7 @@ mod tests {
         let check = Arc::clone(checks.find(|check| !check.decides()).unwrap());
         let address = pool.check_target(host).unwrap().address.unwrap();
         let report = AgentReport::parse(line.as_bytes());
-        pool.agent_said((host, address), &check, &report, 1).0
+        pool.agent_said((host, &address), &check, &report, 1).0
     }
 
     fn health(pool: &HostPool) -> Health {
@@ -198,7 +198,7 @@ mod tests {
     /// The names of the hosts of the next picks, `-` for none.
     fn picks(pool: &mut HostPool, count: usize) -> String {
         let mut random = Random::new(1);
-        let client = [10, 0, 0, 9].into();
+        let client = std::net::IpAddr::from([10, 0, 0, 9]);
         let mut pick = || {
             let mut context = PickContext::new(client, &[], 1, &mut random);
             let picked = pool.pick(&mut context);
@@ -236,13 +236,13 @@ mod tests {
     #[test]
     fn a_session_fails_a_host_at_once_and_heals_none() {
         let (mut pool, hosts) = pool("<check type='tcp' rise='2'/>", TWO);
-        let (id, address) = (hosts[0].id, "10.0.0.1:80".parse().unwrap());
+        let (id, address) = (hosts[0].id, Address::Ip("10.0.0.1:80".parse().unwrap()));
         let _ = check(&mut pool, hosts[0], 0, Ok(()));
         assert_eq!(picks(&mut pool, 2), "ab");
-        let client = [10, 0, 0, 9].into();
-        let change = pool.connect_failed(id, address, client, Failure::Refused, 5);
+        let client = std::net::IpAddr::from([10, 0, 0, 9]);
+        let change = pool.connect_failed(id, &address, client, Failure::Refused, 5);
         assert_eq!(change, Some(HealthChange::Down(Failure::Refused)));
-        assert_eq!(pool.connected(id, address, 6), None);
+        assert_eq!(pool.connected(id, &address, 6), None);
         assert_eq!(health(&pool), Health::Failed(Failure::Refused));
         assert_eq!(pool.health_check_targets(), []);
         assert_eq!(check(&mut pool, hosts[0], 0, Ok(())), None);
@@ -257,9 +257,9 @@ mod tests {
     fn results_of_what_is_gone_or_moved_are_ignored() {
         let checks = "<check type='tcp' fall='1'/>";
         let (mut pool, hosts) = pool(checks, HOST);
-        let old = (hosts[0], "10.0.0.1:80".parse().unwrap());
+        let old = (hosts[0], Address::Ip("10.0.0.1:80".parse().unwrap()));
         let fails = |pool: &mut HostPool, check: &Arc<Check>| {
-            pool.check_ended(old, check, Err(Failure::Refused), 1)
+            pool.check_ended((old.0, &old.1), check, Err(Failure::Refused), 1)
         };
         let check = Arc::clone(&pool.checks()[0]);
         // Another address, and back again: another host at that place.
@@ -270,7 +270,7 @@ mod tests {
         // Another check, though it says the same.
         let same = Arc::new((*check).clone());
         let host = pool.checked_hosts()[0];
-        let now = (host, old.1);
+        let now = (host, &old.1);
         assert_eq!(pool.check_ended(now, &same, Err(Failure::Refused), 1), None);
         // A removed host.
         pool.configure(&group(checks, ""), 4);
@@ -328,7 +328,7 @@ mod tests {
         let host = pool.checked_hosts()[0];
         says(&mut pool, host, "maxconn:1").unwrap();
         assert_eq!(picks(&mut pool, 2), "a-");
-        pool.release(host.id, [10, 0, 0, 9].into(), 2);
+        pool.release(host.id, std::net::IpAddr::from([10, 0, 0, 9]), 2);
         assert!(pool.hosts().all(|host| host.slow_start.is_none()));
         let _ = says(&mut pool, host, "drain");
         let _ = says(&mut pool, host, "ready");
@@ -372,7 +372,7 @@ mod tests {
         let (mut pool, hosts) = pool(AGENT, HOST);
         says(&mut pool, hosts[0], "maxconn:2").unwrap();
         assert_eq!(picks(&mut pool, 3), "aa-");
-        pool.release(hosts[0].id, [10, 0, 0, 9].into(), 2);
+        pool.release(hosts[0].id, std::net::IpAddr::from([10, 0, 0, 9]), 2);
         assert_eq!(picks(&mut pool, 2), "a-");
     }
 
@@ -467,15 +467,15 @@ mod tests {
             let (mut pool, hosts) = pool(&check_text.repeat(count), HOST);
             let mut model = vec![ModelCheck::default(); count];
             let mut has_failed = false;
-            let (id, address) = (hosts[0].id, "10.0.0.1:80".parse().unwrap());
+            let (id, address) = (hosts[0].id, Address::Ip("10.0.0.1:80".parse().unwrap()));
             for step in 0..200 {
                 match random.below(16) {
                     0 => {
                         let mut random = Random::new(step);
-                        let client = [10, 0, 0, 9].into();
+                        let client = std::net::IpAddr::from([10, 0, 0, 9]);
                         let mut context = PickContext::new(client, &[], 1, &mut random);
                         pool.pick(&mut context).unwrap();
-                        pool.connect_failed(id, address, client, Failure::Refused, step);
+                        pool.connect_failed(id, &address, client, Failure::Refused, step);
                         let results = Vec::new();
                         let began_failed = true;
                         model.fill(ModelCheck {
@@ -484,7 +484,7 @@ mod tests {
                         });
                         has_failed = true;
                     }
-                    1 => drop(pool.connected(id, address, step)),
+                    1 => drop(pool.connected(id, &address, step)),
                     2 if has_failed => {
                         assert!(pool.reset_health(id, step));
                         model.fill(ModelCheck::default());

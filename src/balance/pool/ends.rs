@@ -3,7 +3,8 @@
 use super::{HostPool, Picked};
 use crate::balance::health::HealthChange;
 use crate::balance::{EndedSession, HostEnd, HostId, Member};
-use std::net::{IpAddr, SocketAddr};
+use crate::os::address::Address;
+use std::net::IpAddr;
 
 impl HostPool {
     /// The host accepted a session and reset it before any data. It answers, so it
@@ -11,7 +12,7 @@ impl HostPool {
     pub fn refused_early(
         &mut self,
         picked: &Picked,
-        client: IpAddr,
+        client: impl Into<Option<IpAddr>>,
         now_ms: u64,
     ) -> Option<HealthChange> {
         let id = picked.id;
@@ -22,22 +23,25 @@ impl HostPool {
             after_ms: 0,
             asked: false,
         };
-        let change = self.count_end(id, picked.address, end, now_ms);
-        self.end_session(id, client, true, now_ms);
+        let change = self.count_end(id, &picked.address, end, now_ms);
+        self.end_session(id, client.into(), true, now_ms);
         change
     }
 
     /// A session was given up without a fault of the host: its client went away, or this machine
     /// lacks resources. It is no longer counted.
-    pub fn release(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
+    pub fn release(&mut self, id: HostId, client: impl Into<Option<IpAddr>>, now_ms: u64) {
         self.hosts.end_busy(id, true, now_ms);
-        self.end_session(id, client, false, now_ms);
+        self.end_session(id, client.into(), false, now_ms);
     }
 
     /// Undoes a pick that was not even tried.
-    pub fn withdraw(&mut self, picked: &Picked, client: IpAddr, now_ms: u64) {
+    pub fn withdraw(&mut self, picked: &Picked, client: impl Into<Option<IpAddr>>, now_ms: u64) {
+        let client = client.into();
         self.release(picked.id, client, now_ms);
-        if let (Some(clients), Some(previous)) = (&mut self.clients, picked.previous) {
+        if let (Some(clients), Some(previous), Some(client)) =
+            (&mut self.clients, picked.previous, client)
+        {
             clients.restore_placement(client, previous);
         }
     }
@@ -57,7 +61,7 @@ impl HostPool {
     pub fn host_reported(
         &mut self,
         id: HostId,
-        address: SocketAddr,
+        address: &Address,
         (serves, end): (bool, Option<HostEnd>),
         now_ms: u64,
     ) -> [Option<HealthChange>; 2] {
@@ -70,8 +74,8 @@ impl HostPool {
     }
 
     /// A session has ended whose host's part was over. It is no longer counted.
-    pub fn session_ended(&mut self, id: HostId, client: IpAddr, now_ms: u64) {
-        self.end_session(id, client, false, now_ms);
+    pub fn session_ended(&mut self, id: HostId, client: impl Into<Option<IpAddr>>, now_ms: u64) {
+        self.end_session(id, client.into(), false, now_ms);
     }
 
     /// How many sessions the hosts that may be picked now have above their share, and above a tenth
@@ -98,7 +102,7 @@ impl HostPool {
     pub(super) fn has_served(
         &mut self,
         id: HostId,
-        address: SocketAddr,
+        address: &Address,
         now_ms: u64,
     ) -> Option<HealthChange> {
         self.apply_result(id, address, now_ms, |host| host.has_served(now_ms))
@@ -108,7 +112,7 @@ impl HostPool {
     fn count_end(
         &mut self,
         id: HostId,
-        address: SocketAddr,
+        address: &Address,
         end: HostEnd,
         now_ms: u64,
     ) -> Option<HealthChange> {
@@ -150,7 +154,13 @@ impl HostPool {
         Some(HealthChange::Suspect)
     }
 
-    pub(super) fn end_session(&mut self, host: HostId, client: IpAddr, failed: bool, now_ms: u64) {
+    pub(super) fn end_session(
+        &mut self,
+        host: HostId,
+        client: Option<IpAddr>,
+        failed: bool,
+        now_ms: u64,
+    ) {
         let was_full = self.is_full(host);
         let emptied = self.hosts.close_session(host, now_ms);
         // Each caller takes them at once.
@@ -163,7 +173,7 @@ impl HostPool {
         };
         self.scheduler.session_ended(&self.hosts, &end);
         self.scheduler.load_changed(&self.hosts, host);
-        if let Some(clients) = &mut self.clients {
+        if let (Some(clients), Some(client)) = (&mut self.clients, client) {
             clients.session_ended(client, now_ms);
         }
         if was_full && !self.is_full(host) {

@@ -15,8 +15,9 @@ use super::hosts::Hosts;
 use super::sticky::Clients;
 use super::{HostId, Pick, PickContext, Scheduler, Schedulers};
 use crate::config::{self, Algorithm, Check, Endpoint, ProxyVersion};
+use crate::os::address::Address;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(crate) use self::checks::CheckedHost;
@@ -67,7 +68,7 @@ pub struct Picked {
     /// Its name and counters.
     pub host: Arc<Host>,
     /// The address to connect to. With port 0, the port is the one that the client asked for.
-    pub address: SocketAddr,
+    pub address: Address,
     /// Whether the host has ended sessions early since it last served: then its first byte is to be
     /// reported at once ([`HostPool::host_reported`]).
     pub ended_early: bool,
@@ -181,11 +182,12 @@ impl HostPool {
             .or_else(|| self.spare_backup(context))?;
         self.picks += 1;
         let member = self.hosts.open_session(id, self.picks)?;
-        let (host, address) = (Arc::clone(&member.host), member.address?);
+        let (host, address) = (Arc::clone(&member.host), member.address.clone()?);
         let ended_early = member.early_ends.row() > 0;
-        let clients = self.clients.as_mut();
-        let previous = clients
-            .and_then(|it| it.session_started(context.client, member.placement, context.now_ms));
+        let placement = member.placement;
+        let previous = self.clients.as_mut().zip(context.client);
+        let previous =
+            previous.and_then(|(it, client)| it.session_started(client, placement, context.now_ms));
         let picked = Picked {
             id,
             host,
@@ -208,7 +210,7 @@ impl HostPool {
         let placement: Placement = self
             .clients
             .as_ref()?
-            .placement(context.client, context.now_ms)?;
+            .placement(context.client?, context.now_ms)?;
         let same = self.hosts.get(placement.host)?.placement == placement;
         (same && self.may_pick(placement.host, context)).then_some(placement.host)
     }
@@ -285,7 +287,7 @@ impl HostPool {
     pub fn connected(
         &mut self,
         id: HostId,
-        address: SocketAddr,
+        address: &Address,
         now_ms: u64,
     ) -> Option<HealthChange> {
         self.hosts.get_mut(id)?.count_session(now_ms);
@@ -297,8 +299,8 @@ impl HostPool {
     pub fn connect_failed(
         &mut self,
         id: HostId,
-        address: SocketAddr,
-        client: IpAddr,
+        address: &Address,
+        client: impl Into<Option<IpAddr>>,
         failure: Failure,
         now_ms: u64,
     ) -> Option<HealthChange> {
@@ -307,13 +309,13 @@ impl HostPool {
             host.connect_failed(failure, now_ms)
         });
         self.hosts.end_busy(id, false, now_ms);
-        self.end_session(id, client, true, now_ms);
+        self.end_session(id, client.into(), true, now_ms);
         change
     }
 
     /// Whether a host has another address than `address`, which failed, and may be tried
     /// there.
-    pub fn has_moved(&self, id: HostId, address: SocketAddr) -> bool {
+    pub fn has_moved(&self, id: HostId, address: &Address) -> bool {
         let member = self.hosts.get(id);
         member.is_some_and(|member| !member.has_failed() && !member.is_at(address))
     }
@@ -323,7 +325,7 @@ impl HostPool {
     pub fn health_checked(
         &mut self,
         id: HostId,
-        address: SocketAddr,
+        address: &Address,
         result: Result<(), Failure>,
         now_ms: u64,
     ) -> Option<HealthChange> {
@@ -339,7 +341,7 @@ impl HostPool {
     pub fn heartbeat_checked(
         &mut self,
         id: HostId,
-        address: SocketAddr,
+        address: &Address,
         result: Result<(), Failure>,
         now_ms: u64,
     ) -> Option<HealthChange> {
@@ -357,7 +359,7 @@ impl HostPool {
     fn apply_result(
         &mut self,
         id: HostId,
-        address: SocketAddr,
+        address: &Address,
         now_ms: u64,
         apply: impl FnOnce(&mut Member) -> Option<HealthChange>,
     ) -> Option<HealthChange> {
@@ -401,7 +403,7 @@ impl HostPool {
             else {
                 continue;
             };
-            let before = member.address;
+            let before = member.address.clone();
             let change = match answer {
                 Ok([]) => member.resolution_failed("it has no address", now_ms),
                 Ok(addresses) => member.set_addresses(addresses, now_ms),
@@ -455,14 +457,14 @@ impl HostPool {
 
     /// The hosts for a health check: in service, with an address, and failed or waiting for their
     /// first check.
-    pub fn health_check_targets(&self) -> Vec<(HostId, SocketAddr)> {
+    pub fn health_check_targets(&self) -> Vec<(HostId, Address)> {
         self.targets(|member| {
             (member.has_failed() || member.is_pending()) && !member.is_judged_by_checks()
         })
     }
 
     /// The hosts for a heartbeat: the others that are in service, with an address.
-    pub fn heartbeat_targets(&self) -> Vec<(HostId, SocketAddr)> {
+    pub fn heartbeat_targets(&self) -> Vec<(HostId, Address)> {
         self.targets(|member| {
             !(member.has_failed() || member.is_pending() || member.is_judged_by_checks())
         })
@@ -473,13 +475,13 @@ impl HostPool {
         self.hosts.get(id).is_some_and(Member::has_timed_out)
     }
 
-    fn targets(&self, and: impl Fn(&Member) -> bool) -> Vec<(HostId, SocketAddr)> {
+    fn targets(&self, and: impl Fn(&Member) -> bool) -> Vec<(HostId, Address)> {
         let members = self
             .hosts
             .members()
             .filter(|member| member.is_in_service() && !member.is_circular() && and(member));
         members
-            .filter_map(|member| Some((member.id, member.address?)))
+            .filter_map(|member| Some((member.id, member.address.clone()?)))
             .collect()
     }
 
@@ -579,7 +581,7 @@ fn is_named(member: &Member, name: &str) -> bool {
     match &member.endpoint {
         Endpoint::Name { host, .. } => host == name,
         Endpoint::Zoned { zone, .. } => zone == name,
-        Endpoint::Address(_) => false,
+        Endpoint::Address(_) | Endpoint::Unix(_) => false,
     }
 }
 

@@ -65,9 +65,12 @@ impl Scheduler for Maglev {
         if candidates.iter().all(|id| context.has_tried(*id)) {
             return Pick::None;
         }
-        let slot = client_hash(context.client)
-            .checked_rem(self.table.len() as u64)
-            .unwrap_or(0);
+        let slots = self.table.len() as u64;
+        let slot = match context.client {
+            Some(client) => client_hash(client).checked_rem(slots).unwrap_or(0),
+            // All clients of a Unix socket look the same: they are spread by weight.
+            None => context.random.below(slots.max(1)),
+        };
         let (before, after) = self.table.split_at(usize::try_from(slot).unwrap_or(0));
         after
             .iter()

@@ -113,8 +113,9 @@ pub(super) fn address(random: &mut Random) -> String {
         "a-b.example.org",
     ];
     let host = random.pick(&hosts);
-    match random.below(8) {
-        0 => (*host).to_owned(),
+    match random.below(16) {
+        0 | 1 => (*host).to_owned(),
+        2 => format!("unix:/run/<{}> & co", random.below(10)),
         _ => format!("{host}:{}", 1 + random.below(65535)),
     }
 }
@@ -122,6 +123,9 @@ pub(super) fn address(random: &mut Random) -> String {
 pub(super) fn listen(random: &mut Random, port: usize) -> ListenAddress {
     let hosts = ["*", "0.0.0.0", "[::]", "127.0.0.1", "localhost"];
     let host = random.pick(&hosts);
+    if random.below(8) == 0 {
+        return format!("unix:/run/\"{port}\".sock").parse().unwrap();
+    }
     // Ranges of different numbers share no port.
     let ports = match port * 1000 {
         first @ 1000..=60_000 if random.below(4) == 0 => {

@@ -31,7 +31,7 @@ impl ListenPlaces {
         let before = ranges.range(..=address.last_port).next_back();
         if let Some((_, (last, first_offset))) = before
             && *last >= address.port
-            && address.port != 0
+            && !address.is_chosen_by_system()
         {
             return Err(Refused::Taken(*first_offset));
         }
@@ -40,8 +40,7 @@ impl ListenPlaces {
             return Err(Refused::TooMany);
         }
         self.count = count;
-        // With port 0 the system chooses a port, never the same twice.
-        if address.port != 0 {
+        if !address.is_chosen_by_system() {
             ranges.insert(address.port, (address.last_port, offset));
         }
         Ok(())

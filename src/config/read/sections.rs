@@ -15,8 +15,8 @@ use crate::config::redact::Quoted;
 use crate::config::route::shadowed_names;
 use crate::config::value::{NO_ADDRESS, Value};
 use crate::config::{
-    Admin, Check, Control, Group, Host, Limit, ListenAddress, Listener, Manager, PeriodicTask,
-    Route, Service, Ssh, User, Web,
+    Admin, Check, CheckKind, Control, Endpoint, Group, Host, Limit, ListenAddress, Listener,
+    Manager, PeriodicTask, Route, Service, Source, Ssh, User, Web,
 };
 
 /// Reads a `<service>`; `listens` has the addresses of earlier services.
@@ -63,6 +63,15 @@ pub(super) fn read_service(
         let has_route = serving.contains(group.name.as_str()) && !is_enabled;
         warn_of_no_sessions(group, [is_enabled, has_route], element, findings);
         warn_of_hosts(group, element, findings);
+        let speaks_first = |check: &Check| check.kind == CheckKind::Send && check.send.is_empty();
+        if !service.routes.is_empty() && group.checks.iter().any(speaks_first) {
+            let text = format!(
+                "a check of group \"{}\" waits for its hosts to speak first, and the routes of the \
+                 service wait for clients: one that waits for its host is reset",
+                group.name
+            );
+            findings.warn(element.offset(), text);
+        }
     }
     service
 }
@@ -103,6 +112,13 @@ fn warn_of_hosts(group: &Group, element: &Element<'_>, findings: &mut Findings<'
         let text = format!("every host of group \"{name}\" is a backup: none is one of another");
         findings.warn(element.offset(), text);
     }
+    let has_unix = |host: &Host| matches!(host.address, Endpoint::Unix(_));
+    if group.hosts.iter().any(has_unix) && (group.source != Source::Any || group.mptcp) {
+        let text = format!(
+            "source and mptcp of group \"{name}\" mean nothing for its hosts at Unix sockets"
+        );
+        findings.warn(element.offset(), text);
+    }
     let mut addresses = HashMap::new();
     for host in &group.hosts {
         if let Some(first) = addresses.insert(&host.address, &host.name) {
@@ -128,6 +144,16 @@ fn read_listen(
     }
     let value = element.value("ip")?;
     let address: ListenAddress = value.address().ok()?;
+    for name in listener.meaningless() {
+        let of = match address.unix_path() {
+            None => "only a Unix socket has it",
+            Some(_) => "a Unix socket does not have it",
+        };
+        findings.warn(
+            element.offset(),
+            format!("{name} means nothing at {address}: {of}"),
+        );
+    }
     let refused = match listens.add(&address, value.offset) {
         Ok(()) => return Some(listener),
         Err(Refused::Taken(first)) => ErrorKind::DuplicateListen {

@@ -6,7 +6,7 @@ use super::table::{CommandSchema, adds, before, replaces, required, service_key}
 use super::{CommandError, ListenChoice};
 use crate::config::attributes::{LISTENER, SERVICE};
 use crate::config::value::Value;
-use crate::config::{Config, Group, ListenAddress, Listener, Service, ValueKind};
+use crate::config::{Config, Group, ListenAddress, ListenHost, Listener, Service, ValueKind};
 
 /// Name of the group of a new service.
 const FIRST_GROUP: &str = "main";
@@ -162,7 +162,10 @@ pub(super) static SWITCH_PORT: CommandSchema = adds(
         let before = &service.listens[index].address;
         let after = match values.get("to", Value::listen_choice)? {
             ListenChoice::Address(address) => address,
-            ListenChoice::Port(port) => ListenAddress::new(before.host.clone(), port),
+            ListenChoice::Port(port) => match &before.host {
+                ListenHost::Unix(_) => ListenAddress::new(ListenHost::Any, port),
+                host => ListenAddress::new(host.clone(), port),
+            },
         };
         if after != *before {
             let own = (name.as_str(), index);
@@ -201,10 +204,10 @@ fn listen_index(service: &Service, choice: &ListenChoice) -> Result<usize, Comma
     let found = match choice {
         ListenChoice::Address(address) => listens.iter().rposition(|it| it.address == *address),
         ListenChoice::Port(port) => {
-            let mut there = listens
-                .iter()
-                .enumerate()
-                .filter(|(_, it)| it.address.port == *port && !it.address.is_range());
+            let mut there = listens.iter().enumerate().filter(|(_, it)| {
+                let has_port = it.address.unix_path().is_none() && !it.address.is_range();
+                has_port && it.address.port == *port
+            });
             let first = there.next().map(|(index, _)| index);
             first.filter(|_| there.next().is_none())
         }

@@ -11,6 +11,7 @@ use super::{
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
 use crate::config::{HostAddress, Route};
 use crate::json::{Json, Object};
+use crate::os::address::Address;
 use crate::relay::RecentEvent;
 use crate::text::address_ranges;
 
@@ -158,7 +159,7 @@ fn about_group(group: &GroupStatus) -> Object {
 }
 
 fn host(host: &HostStatus) -> Object {
-    let address = host.address.map(|it| HostAddress(it).to_string());
+    let address = host.address.as_ref().map(|it| HostAddress(it).to_string());
     let last_error = host.last_failure.as_ref();
     Object::new()
         .with("name", host.name.as_str())
@@ -213,17 +214,20 @@ fn histogram(totals: &Totals) -> impl Iterator<Item = Object> {
 }
 
 fn session(session: &SessionStatus) -> Object {
-    let text = |address: Option<std::net::SocketAddr>| address.map(|it| it.to_string());
+    let text = |address: &Option<Address>| address.as_ref().map(ToString::to_string);
     Object::new()
         .with("id", format!("{:x}", session.id))
         .with("client", session.client.to_string())
-        .with("via", text(session.via))
+        .with("via", text(&session.via))
         .with("server_name", session.server_name.as_deref())
         .with("service", session.service.as_str())
         .with("group", session.group.as_str())
         .with("host", session.host.as_deref())
-        .with("host_address", text(session.host_address))
-        .with("local_address", text(session.local_address))
+        .with("host_address", text(&session.host_address))
+        .with(
+            "local_address",
+            session.local_address.map(|it| it.to_string()),
+        )
         .with("age_ms", session.age_ms)
         .with("idle_ms", session.idle_ms)
         .with("bytes_to_host", session.bytes_to_host)

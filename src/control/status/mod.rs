@@ -6,7 +6,6 @@ pub(super) mod table;
 
 pub use readiness::Readiness;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use super::data_plane::DataPlane;
 use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::{self, HostState, Route};
 use crate::non_printing::escape_non_printing;
+use crate::os::address::Address;
 use crate::relay::{
     Clock, EndReason, RecentEvent, ResourceError, ServiceStats, SessionStatus, WorkerStats,
 };
@@ -89,7 +89,7 @@ pub struct ServiceStatus {
     /// Its name.
     pub name: String,
     /// Its addresses: for port 0, with the port that the system chose.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     /// The group that gets the new sessions for which there is no route.
     pub enabled: String,
     /// Which TLS clients go to a group of their own, in the file's order.
@@ -129,7 +129,7 @@ pub struct HostStatus {
     /// Its address, as configured.
     pub endpoint: String,
     /// Its resolved address; `None` while its name has none.
-    pub address: Option<SocketAddr>,
+    pub address: Option<Address>,
     /// Its weight.
     pub weight: u32,
     /// What the operator wants of it.
@@ -239,7 +239,7 @@ fn snapshot(data_plane: &DataPlane) -> Status {
 fn service(
     data_plane: &DataPlane,
     service: &config::Service,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
     now: &Now,
 ) -> ServiceStatus {
     let stats = data_plane.running.stats(&service.name);
@@ -278,7 +278,7 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
     HostStatus {
         name: status.host.name.clone(),
         endpoint: status.endpoint.to_string(),
-        address: status.address,
+        address: status.address.cloned(),
         weight: status.weight,
         state: status.state,
         backup: status.backup,
@@ -434,7 +434,7 @@ mod tests {
             version: "2.0.0",
             services: vec![ServiceStatus {
                 name: "web".to_owned(),
-                addresses: vec!["[::1]:80".parse().unwrap()],
+                addresses: vec![Address::Ip("[::1]:80".parse().unwrap())],
                 enabled: "main".to_owned(),
                 routes: vec![Route {
                     sni: vec!["a.test".to_owned()],

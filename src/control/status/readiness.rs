@@ -124,7 +124,7 @@ mod tests {
             state: *state,
             weight: *weight,
             health: health.clone(),
-            address: Some(([127, 0, 0, 1], 80).into()),
+            address: Some(crate::os::address::Address::Ip(([127, 0, 0, 1], 80).into())),
             ..host()
         });
         ServiceStatus {

@@ -258,7 +258,7 @@ fn session(session: &SessionStatus) -> [String; 7] {
 
 /// What the first bytes of a session's client have told.
 fn first_bytes(session: &SessionStatus) -> Option<String> {
-    let via = session.via.map(|via| format!("via {via}"));
+    let via = session.via.as_ref().map(|via| format!("via {via}"));
     let name = session.server_name.as_ref();
     let name = name.map(|name| format!("asks for {name}, gets {}", session.group));
     let told: Vec<String> = via.into_iter().chain(name).collect();
@@ -323,6 +323,7 @@ mod tests {
 
     use super::*;
     use crate::config::HostState;
+    use crate::os::address::Address;
     use crate::relay::Phase;
 
     fn host_status(name: &str, health: Health) -> HostStatus {
@@ -362,7 +363,7 @@ mod tests {
             capacity: 9_400,
             services: vec![ServiceStatus {
                 name: service.to_owned(),
-                addresses: vec!["127.0.0.1:8080".parse().unwrap()],
+                addresses: vec![Address::Ip("127.0.0.1:8080".parse().unwrap())],
                 enabled: "main".to_owned(),
                 routes: Vec::new(),
                 drain_timeout: None,
@@ -424,7 +425,7 @@ group main (leastc), enabled: 3 open
 
     fn session_status(client: &str, service: &str) -> SessionStatus {
         let mut session = SessionStatus::example();
-        session.client = client.parse().unwrap();
+        session.client = Address::Ip(client.parse().unwrap());
         session.service = service.to_owned();
         session
     }

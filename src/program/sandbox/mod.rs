@@ -123,7 +123,10 @@ impl Needs<'_> {
         let write = WRITE.iter().chain(left_to_modes);
         let mut write: Vec<PathBuf> = write.map(PathBuf::from).collect();
         let files = [self.file, self.pid_file].into_iter().flatten();
-        write.extend(files.chain(sockets).flat_map(folders));
+        let services = config.into_iter().flat_map(|config| &config.services);
+        let listens = services.flat_map(|service| &service.listens);
+        let listeners = listens.filter_map(|listen| Some(&**listen.address.unix_path()?));
+        write.extend(files.chain(sockets).chain(listeners).flat_map(folders));
         write.extend(self.log.into_iter().flat_map(log_paths));
         write.extend(self.state.map(Path::to_owned));
         ReachablePaths {

@@ -1,13 +1,12 @@
 //! The request of an HTTP check, and the status of its response.
 
-use std::net::SocketAddr;
-
 use super::{check_address, in_url};
 use crate::config::Check;
+use crate::os::address::Address;
 
 /// The request for a host at `address`.
-pub(super) fn request(check: &Check, address: SocketAddr) -> String {
-    let address = in_url(check_address(check, address));
+pub(super) fn request(check: &Check, address: &Address) -> String {
+    let address = in_url(&check_address(check, address));
     let host = match check.hostname.as_str() {
         "" => &address,
         name => name,
@@ -143,7 +142,7 @@ mod tests {
     #[test]
     fn a_request_names_the_host() {
         let request = |check: Check, address: &str| {
-            let text = request(&Arc::new(check), address.parse().unwrap());
+            let text = request(&Arc::new(check), &Address::Ip(address.parse().unwrap()));
             assert!(text.ends_with("\r\n\r\n"));
             let lines: Vec<_> = text.split("\r\n").take(2).map(str::to_owned).collect();
             lines.join(" | ")

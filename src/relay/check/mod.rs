@@ -4,12 +4,13 @@
 mod http;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::balance::{AgentReport, Failure};
 use crate::config::{Check, CheckKind, write_byte};
+use crate::os::address::Address;
 
 use self::http::StatusLine;
 
@@ -49,7 +50,7 @@ impl fmt::Display for Verdict {
 pub(crate) struct Dialogue {
     check: Arc<Check>,
     /// Where it connects to, if that is not the host's own address.
-    elsewhere: Option<SocketAddr>,
+    elsewhere: Option<Address>,
     request: Vec<u8>,
     sent: usize,
     answer: Vec<u8>,
@@ -59,7 +60,7 @@ pub(crate) struct Dialogue {
 
 impl Dialogue {
     /// A check of the host at `address`.
-    pub(crate) fn new(check: &Arc<Check>, address: SocketAddr) -> Dialogue {
+    pub(crate) fn new(check: &Arc<Check>, address: &Address) -> Dialogue {
         let target = check_address(check, address);
         let request = match check.kind {
             CheckKind::Tcp => Vec::new(),
@@ -68,7 +69,7 @@ impl Dialogue {
         };
         Dialogue {
             check: Arc::clone(check),
-            elsewhere: Some(target).filter(|target| *target != address),
+            elsewhere: Some(target).filter(|target| target != address),
             request,
             sent: 0,
             answer: Vec::new(),
@@ -158,7 +159,7 @@ impl Dialogue {
 
     /// The connect failed.
     pub(crate) fn not_connected(&self, failure: Failure) -> Verdict {
-        match self.elsewhere {
+        match &self.elsewhere {
             _ if !self.check.decides() => Verdict::NoReport(failure.to_string()),
             None => Verdict::Failed(failure),
             Some(_) => self.failure(failure.to_string()),
@@ -189,7 +190,7 @@ impl Dialogue {
     }
 
     fn failure(&self, reason: String) -> Verdict {
-        let reason = match self.elsewhere {
+        let reason = match &self.elsewhere {
             Some(address) => format!("{address}: {reason}"),
             None => reason,
         };
@@ -235,17 +236,15 @@ impl Dialogue {
     }
 }
 
-/// Where a check of the host at `address` connects to.
-pub(crate) fn check_address(check: &Check, address: SocketAddr) -> SocketAddr {
-    let port = check.port.unwrap_or(address.port());
-    match check.ip {
+/// Where a check of the host at `address` connects to. A process with a Unix socket is on this
+/// machine, so a port alone is one of the loopback; without a port the socket itself is checked.
+pub(crate) fn check_address(check: &Check, address: &Address) -> Address {
+    let port = check.port.or(address.port());
+    match (check.ip.or(address.ip()), port) {
         // The host's own address keeps its interface.
-        None => {
-            let mut target = address;
-            target.set_port(port);
-            target
-        }
-        Some(ip) => SocketAddr::new(ip, port),
+        (_, Some(port)) if check.ip.is_none() && address.ip().is_some() => address.with_port(port),
+        (ip, Some(port)) => SocketAddr::new(ip.unwrap_or(Ipv4Addr::LOCALHOST.into()), port).into(),
+        (_, None) => address.clone(),
     }
 }
 
@@ -276,8 +275,11 @@ fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())
 }
 
-/// An address as in a URL: IPv6 in brackets, without its interface.
-fn in_url(address: SocketAddr) -> String {
+/// An address as in a URL: IPv6 in brackets, without its interface. A Unix socket is this machine.
+fn in_url(address: &Address) -> String {
+    let Some(address) = address.socket_address() else {
+        return "localhost".to_owned();
+    };
     match address.ip() {
         IpAddr::V4(ip) => format!("{ip}:{}", address.port()),
         IpAddr::V6(ip) => format!("[{ip}]:{}", address.port()),

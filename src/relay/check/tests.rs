@@ -3,8 +3,8 @@
 use super::*;
 use crate::balance::Random;
 
-fn address() -> SocketAddr {
-    "10.0.0.1:80".parse().unwrap()
+fn address() -> Address {
+    Address::Ip("10.0.0.1:80".parse().unwrap())
 }
 
 fn check(kind: CheckKind, change: impl FnOnce(&mut Check)) -> Arc<Check> {
@@ -32,7 +32,7 @@ fn http() -> Arc<Check> {
 
 /// The verdict on an answer in these pieces, after which the host ends its side.
 fn verdict_of<'a>(check: &Arc<Check>, pieces: impl IntoIterator<Item = &'a [u8]>) -> Verdict {
-    let mut dialogue = Dialogue::new(check, address());
+    let mut dialogue = Dialogue::new(check, &address());
     if let Some(verdict) = dialogue.connected() {
         return verdict;
     }
@@ -119,7 +119,7 @@ fn a_failed_check_says_what_was_expected_and_what_came() {
 
 #[test]
 fn silence_a_reset_and_another_address_are_told() {
-    let answers = Dialogue::new(&http(), address());
+    let answers = Dialogue::new(&http(), &address());
     assert_eq!(
         reason(answers.timed_out(true)),
         "expected an answer within 1 s, got none"
@@ -137,12 +137,12 @@ fn silence_a_reset_and_another_address_are_told() {
         "connection refused"
     );
     let elsewhere = check(CheckKind::Tcp, |check| check.port = Some(8008));
-    let elsewhere = Dialogue::new(&elsewhere, address());
+    let elsewhere = Dialogue::new(&elsewhere, &address());
     assert_eq!(
         reason(elsewhere.not_connected(Failure::Refused)),
         "10.0.0.1:8008: connection refused"
     );
-    let mut half = Dialogue::new(&sends("", "220 "), address());
+    let mut half = Dialogue::new(&sends("", "220 "), &address());
     assert_eq!(half.received(b"22"), None);
     assert_eq!(
         reason(half.timed_out(true)),
@@ -216,7 +216,7 @@ fn an_agent_is_asked_and_its_first_line_counts() {
     let asks = check(CheckKind::Agent, |check| {
         (check.port, check.send) = (Some(9777), "state?\\n".parse().unwrap());
     });
-    let mut dialogue = Dialogue::new(&asks, address());
+    let mut dialogue = Dialogue::new(&asks, &address());
     assert_eq!(
         (dialogue.connected(), dialogue.unsent()),
         (None, &b"state?\n"[..])
@@ -225,4 +225,23 @@ fn an_agent_is_asked_and_its_first_line_counts() {
     let report = Verdict::Report(AgentReport::parse(b"drain 50%"));
     assert_eq!(dialogue.received(b"drain"), None);
     assert_eq!(dialogue.received(b" 50%\r\nup\n"), Some(report));
+}
+
+#[test]
+fn a_host_at_a_unix_socket_is_checked_there_or_at_a_port_of_this_machine() {
+    let host = Address::Unix(std::path::Path::new("/run/a").into());
+    let at = |port, ip: Option<&str>| {
+        let check = Check {
+            port,
+            ip: ip.map(|ip| ip.parse().unwrap()),
+            ..Check::default()
+        };
+        check_address(&check, &host).to_string()
+    };
+    assert_eq!(at(None, None), "unix:/run/a");
+    assert_eq!(at(None, Some("10.0.0.1")), "unix:/run/a");
+    assert_eq!(at(Some(80), None), "127.0.0.1:80");
+    assert_eq!(at(Some(80), Some("10.0.0.1")), "10.0.0.1:80");
+    let request = http::request(&Check::default(), &host);
+    assert!(request.contains("\r\nHost: localhost\r\n"), "{request}");
 }

@@ -45,10 +45,10 @@ impl<T: Transport> Connection<T> {
             return self.pass_over_host(context.now_ms);
         }
         let Some(picked) = &self.picked else { return };
-        let (to, now_ms) = (picked.address, context.now_ms);
+        let (to, now_ms) = (&picked.address.clone(), context.now_ms);
         let token = encode_token(context.slot, self.generation, Side::Host);
         let (mut retry_ms, mut was_tried, mut searches) = (u64::MAX, false, 0);
-        for options in sources(source, Some(self.client_address), to) {
+        for options in sources(source, self.client_address.socket_address(), to) {
             let from = options.source;
             self.excuse.own_address = from.is_some_and(|it| it.is_transparent);
             if searches == MOST_SEARCHES {
@@ -70,7 +70,7 @@ impl<T: Transport> Connection<T> {
                     if let Some(pending) = pending
                         && let Some(local) = self.transport.local_address()
                     {
-                        let entry = pending.insert(local, self.client_address, self.id);
+                        let entry = pending.insert(local, self.client_address.clone(), self.id);
                         self.client_entry = Some(entry);
                     }
                     context.port_gates.open(from, to);
@@ -79,7 +79,7 @@ impl<T: Transport> Connection<T> {
                 Err(ConnectError::Local(shortage)) if shortage.is_of_address() => {
                     log::debug!("session {:#x}: no connection to {to}: {shortage}", self.id);
                     context.stats.count_error(shortage.resource_error());
-                    *context.shortage = Some((shortage, to));
+                    *context.shortage = Some((shortage, to.clone()));
                     retry_ms = retry_ms.min(context.port_gates.close(from, to, now_ms));
                     was_tried = true;
                     searches += usize::from(shortage == Shortage::Ports);
@@ -94,20 +94,20 @@ impl<T: Transport> Connection<T> {
     /// one now.
     fn choose_port(&mut self) -> bool {
         self.excuse = Excuse::default();
-        let Some(picked) = self.picked.as_mut().filter(|it| it.address.port() == 0) else {
+        let Some(picked) = self.picked.as_mut().filter(|it| it.address.lacks_port()) else {
             return true;
         };
         let asked = self.first_bytes.as_ref().and_then(|it| it.asked);
         let asked = asked.or_else(|| self.transport.asked_address());
         let port = asked.map_or(0, |asked| asked.port());
-        let checked_at = self.group.check_address(picked.address);
-        picked.address.set_port(port);
-        self.excuse.unchecked_port = checked_at != Some(picked.address);
+        let checked_at = self.group.check_address(&picked.address);
+        picked.address = picked.address.with_port(port);
+        self.excuse.unchecked_port = checked_at.as_ref() != Some(&picked.address);
         port != 0
     }
 
-    /// Passes over the picked host: it has no port, and a header says that this client asked for
-    /// port 0.
+    /// Passes over the picked host: it has no port, and this client asked for none. It came to a Unix
+    /// socket, or a header says that it asked for port 0.
     fn pass_over_host(&mut self, now_ms: u64) {
         if let Some(picked) = self.picked.take() {
             self.leave_host(picked.id, false, now_ms);

@@ -9,7 +9,6 @@ use connect::Excuse;
 
 use std::io::{self, ErrorKind};
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::client_lookup::{ClientEntry, ClientTable};
@@ -26,6 +25,7 @@ use super::shared::WorkerStats;
 use super::slab::encode_token;
 use super::transport::Transport;
 use crate::balance::{Failure, HealthChange, HostEnd, PickContext, Picked, Random};
+use crate::os::address::Address;
 use crate::os::sockets::DeadPeerTimes;
 
 /// A session and its transport.
@@ -34,7 +34,7 @@ pub(crate) struct Connection<T: Transport> {
     pub(crate) session: Session,
     pub(crate) id: u64,
     /// The address from which the client connected; after a PROXY protocol header, the header's.
-    pub(crate) client_address: SocketAddr,
+    pub(crate) client_address: Address,
     /// What its client's first bytes are to tell, and have told.
     pub(crate) first_bytes: Option<Box<FirstBytes>>,
     /// Counts it in its service and its worker.
@@ -78,7 +78,7 @@ pub(crate) struct Context<'a, T: Transport> {
     pub(crate) slot: u32,
     pub(crate) port_gates: &'a mut PortGates,
     /// Set when this machine could not connect: what it lacks, and the address.
-    pub(crate) shortage: &'a mut Option<(Shortage, SocketAddr)>,
+    pub(crate) shortage: &'a mut Option<(Shortage, Address)>,
 }
 
 /// How a run of a connection ended.
@@ -159,7 +159,7 @@ impl<T: Transport> Connection<T> {
             return;
         };
         let mut pool = self.group.pool();
-        let changes = pool.host_reported(picked.id, picked.address, news, now_ms);
+        let changes = pool.host_reported(picked.id, &picked.address, news, now_ms);
         drop(pool);
         self.log_health_changes(picked, changes.into_iter().flatten(), now_ms);
     }
@@ -375,7 +375,7 @@ impl<T: Transport> Connection<T> {
         let change = self
             .group
             .pool()
-            .connected(picked.id, picked.address, context.now_ms);
+            .connected(picked.id, &picked.address, context.now_ms);
         self.log_health_changes(picked, change, context.now_ms);
     }
 
@@ -406,7 +406,7 @@ impl<T: Transport> Connection<T> {
             }
             ConnectError::Host(failure) => {
                 let timed_out = failure == Failure::TimedOut;
-                let (id, address) = (picked.id, picked.address);
+                let (id, address) = (picked.id, &picked.address);
                 let mut pool = self.group.pool();
                 let change = pool.connect_failed(id, address, client, failure, now_ms);
                 let has_moved = pool.has_moved(id, address);
@@ -428,7 +428,7 @@ impl<T: Transport> Connection<T> {
             }
             ConnectError::Local(shortage) => {
                 context.stats.count_error(shortage.resource_error());
-                *context.shortage = Some((shortage, picked.address));
+                *context.shortage = Some((shortage, picked.address.clone()));
                 self.group.pool().release(picked.id, client, now_ms);
                 self.session.handle_shortage(now_ms);
             }
@@ -483,7 +483,7 @@ impl<T: Transport> Connection<T> {
         if let Some(picked) = &self.picked {
             let (id, client) = (picked.id, self.client_address.ip());
             let mut pool = self.group.pool();
-            let changes = pool.host_reported(id, picked.address, news, now_ms);
+            let changes = pool.host_reported(id, &picked.address, news, now_ms);
             pool.session_ended(id, client, now_ms);
             let emptied = pool.take_emptied();
             drop(pool);

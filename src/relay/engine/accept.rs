@@ -1,12 +1,12 @@
 //! How an engine opens and closes listeners, accepts clients, and pauses.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::listeners::{Accepted, Listener};
 use super::{ACCEPT_PAUSE_MS, Engine, FIRST_LISTENER, Socket, enqueue};
+use crate::os::address::Address;
 use crate::relay::connection::Connection;
 use crate::relay::failure::{EndReason, ResourceError, Shortage};
 use crate::relay::handoff::{Admission, PendingConnection};
@@ -50,7 +50,7 @@ impl<T: Transport> Engine<T> {
             let token = FIRST_SPECIAL + FIRST_LISTENER + index;
             let mut socket = T::Listener::new(socket);
             let registered = socket.register(&self.registry, token);
-            let place = key.place;
+            let place = key.place.clone();
             self.prepared.push(PreparedListener { index, key, socket });
             if let Err(error) = registered {
                 self.discard_prepared();
@@ -136,7 +136,7 @@ impl<T: Transport> Engine<T> {
             let error = match listener.accept() {
                 Accepted::Client(transport, address) => {
                     let service = Arc::clone(&listener.plan.service);
-                    let wants_header = listener.plan.wants_header(address.ip());
+                    let wants_header = listener.plan.wants_header(&address);
                     self.assign_client(service, transport, (address, wants_header));
                     continue;
                 }
@@ -156,7 +156,7 @@ impl<T: Transport> Engine<T> {
         &mut self,
         service: Arc<Service>,
         transport: T,
-        (address, wants_header): (SocketAddr, bool),
+        (address, wants_header): (Address, bool),
     ) {
         let worker = self.shared.handoffs.choose(self.number);
         // Before another worker has the client: this worker checks the service's limit.
@@ -223,7 +223,7 @@ impl<T: Transport> Engine<T> {
     }
 
     /// Logs that this machine cannot connect to a host, or not from a source address.
-    pub(super) fn log_shortage(&self, shortage: Shortage, address: SocketAddr) {
+    pub(super) fn log_shortage(&self, shortage: Shortage, address: &Address) {
         if !self.shared.may_log_shortage(self.now_ms) {
             return;
         }

@@ -4,11 +4,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::os::address::Address;
 use crate::relay::plan::{ListenKey, ListenerPlan, ServiceStats};
 use crate::relay::transport::{ListenSocket, Transport};
 
@@ -38,7 +38,7 @@ pub(super) struct Listener<T: Transport> {
 /// What an accept returned.
 pub(super) enum Accepted<T> {
     /// A client.
-    Client(T, SocketAddr),
+    Client(T, Address),
     /// The backlog is empty.
     WouldBlock,
     /// A client that has gone already. There may be others.
@@ -303,7 +303,7 @@ impl<T: Transport> ListenerSet<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::listen::{BindAddress, ListenOptions, bind_all};
+    use crate::os::listen::{BindAddress, ListenOptions, StreamListener, bind_all};
     use crate::relay::plan::Service;
     use crate::relay::tcp_transport::TcpTransport;
 
@@ -314,7 +314,7 @@ mod tests {
             .remove(0);
         let key = ListenKey::at(place);
         let service = Service::example("127.0.0.1:1".parse().unwrap());
-        let socket = mio::net::TcpListener::from_std(socket);
+        let socket = StreamListener::Tcp(socket).into();
         Listener::new(key, socket, ListenerPlan::new(service))
     }
 

@@ -8,7 +8,6 @@ mod listeners;
 
 use std::collections::{HashMap, VecDeque};
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::time::Duration;
@@ -30,6 +29,7 @@ use super::slab::{FIRST_SPECIAL, Slab, TokenTarget, decode_token};
 use super::timer_wheel::{MAX_POLL_MS, Stall, TICK_MS, TimerHold, TimerWheel, Wakeup};
 use super::transport::{ListenSocket, Transport};
 use crate::balance::Random;
+use crate::os::address::Address;
 
 /// How long no client is accepted after a shortage.
 const ACCEPT_PAUSE_MS: u64 = 100;
@@ -412,13 +412,13 @@ impl<T: Transport> Engine<T> {
                 self.arm_timer(slot);
             }
         }
-        let is_told = |(shortage, _): &(Shortage, SocketAddr)| waits || shortage.needs_operator();
+        let is_told = |(shortage, _): &(Shortage, Address)| waits || shortage.needs_operator();
         if let Some((shortage, address)) = shortage.filter(is_told) {
             // More clients would only make it worse, except for ports: other hosts have some.
             if !shortage.is_of_address() {
                 self.accept_after_ms = self.now_ms + ACCEPT_PAUSE_MS;
             }
-            self.log_shortage(shortage, address);
+            self.log_shortage(shortage, &address);
         }
     }
 

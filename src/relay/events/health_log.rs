@@ -146,7 +146,7 @@ fn describe(name: &str, change: &HealthChange) -> (Level, Option<Topic>, String)
         }
         HealthChange::Moved { failure, from, to } => {
             let why = escape_non_printing(&failure.to_string());
-            let (from, to) = (HostAddress(*from), HostAddress(*to));
+            let (from, to) = (HostAddress(from), HostAddress(to));
             let text = format!("host {name} is at {to} now: {from} failed: {why}");
             (Level::Warn, None, text)
         }

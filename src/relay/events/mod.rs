@@ -9,11 +9,11 @@ pub(super) mod tcplog;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use crate::os::address::Address;
 use crate::relay::clock::Clock;
 use crate::relay::failure::EndReason;
 use crate::sync::lock;
@@ -136,9 +136,9 @@ pub struct SessionEnd {
     /// No other session of this balancer has it.
     pub id: u64,
     /// The client's address; after a PROXY protocol header, the header's.
-    pub client: SocketAddr,
+    pub client: Address,
     /// Where the connection itself comes from, if a header named another address as the client's.
-    pub via: Option<SocketAddr>,
+    pub via: Option<Address>,
     /// The name that the client's TLS ClientHello asks for, where routes look at it.
     pub server_name: Option<String>,
     /// When the client was accepted, in milliseconds since 1970.
@@ -150,7 +150,7 @@ pub struct SessionEnd {
     /// Its host's name; `None` if no host accepted.
     pub host: Option<String>,
     /// The host's address.
-    pub host_address: Option<SocketAddr>,
+    pub host_address: Option<Address>,
     /// Milliseconds from accepting the client until the host accepted.
     pub connect_ms: Option<u64>,
     /// Milliseconds from accepting the client until the end.

@@ -6,6 +6,7 @@
 use std::fmt::{self, Write};
 
 use crate::calendar::UtcTime;
+use crate::os::address::Address;
 use crate::relay::failure::EndReason;
 use crate::relay::session_record::SessionRecord;
 
@@ -26,9 +27,9 @@ impl fmt::Display for TcpLogLine<'_> {
         let TcpLogLine {
             session, reason, ..
         } = self;
-        let (ip, port) = (session.client.ip().to_canonical(), session.client.port());
         let date = UtcTime::of(self.accepted_wall_ms).haproxy();
-        write!(f, "{ip}:{port} [{date}] {} ", Escaped(session.service))?;
+        let (client, service) = (Peer(&session.client), Escaped(session.service));
+        write!(f, "{client} [{date}] {service} ")?;
         write!(f, "{}/", Backend(session.service, session.group))?;
         match &session.host {
             Some(host) => write!(f, "{}", Escaped(host))?,
@@ -52,12 +53,25 @@ impl fmt::Display for TcpLogLine<'_> {
         if let Some(name) = session.server_name {
             write!(f, " sni={}", Escaped(name))?;
         }
-        if let Some(via) = session.via {
-            write!(f, " via={}:{}", via.ip().to_canonical(), via.port())?;
+        if let Some(via) = &session.via {
+            write!(f, " via={}", Peer(via))?;
         }
         match session.seen_by {
             Some(hosts) => write!(f, " seen_by={hosts}"),
             None => Ok(()),
+        }
+    }
+}
+
+/// Where a client or proxy is: an address, or the path of the Unix socket to which it connected.
+struct Peer<'a>(&'a Address);
+
+impl fmt::Display for Peer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Address::Ip(address) => write!(f, "{}:{}", address.ip().to_canonical(), address.port()),
+            // The layout has its columns between blanks.
+            Address::Unix(_) => f.write_str(&self.0.to_string().replace(' ', "%20")),
         }
     }
 }
@@ -100,7 +114,7 @@ mod tests {
     fn session() -> SessionRecord<'static> {
         SessionRecord {
             id: 1,
-            client: "10.0.1.2:33313".parse().unwrap(),
+            client: Address::Ip("10.0.1.2:33313".parse().unwrap()),
             via: None,
             server_name: None,
             service: "web",
@@ -138,7 +152,7 @@ mod tests {
     #[test]
     fn a_session_without_a_host_says_so() {
         let session = SessionRecord {
-            client: "[::ffff:10.0.1.2]:33313".parse().unwrap(),
+            client: Address::Ip("[::ffff:10.0.1.2]:33313".parse().unwrap()),
             host: None,
             connect_ms: None,
             bytes_to_client: 0,
@@ -148,6 +162,20 @@ mod tests {
         assert_eq!(
             line(&session, EndReason::NoHost),
             "10.0.1.2:33313 [22/Nov/2026:17:02:58.443] web web:main/<NOSRV> -1/-1/5007 0 SC 4/3/2/1/2 0/0"
+        );
+    }
+
+    #[test]
+    fn a_client_of_a_unix_socket_has_its_path() {
+        let session = SessionRecord {
+            client: Address::Unix(std::path::Path::new("/run/a b.sock").into()),
+            via: None,
+            ..session()
+        };
+        let line = line(&session, EndReason::Finished);
+        assert!(
+            line.starts_with("unix:/run/a%20b.sock [22/Nov/2026:"),
+            "{line}"
         );
     }
 

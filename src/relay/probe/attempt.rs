@@ -2,18 +2,17 @@
 
 use std::io::{ErrorKind, Read, Write};
 
-use mio::net::TcpStream;
-
 use super::Probe;
 use crate::balance::Failure;
 use crate::relay::check::{Dialogue, Verdict};
 use crate::relay::failure::{ConnectError, ConnectProgress, connect_progress};
 use crate::relay::proxy_protocol;
+use crate::relay::stream::StreamSocket;
 
 #[derive(Debug)]
 pub(super) struct Attempt<K> {
     pub(super) probe: Probe<K>,
-    socket: TcpStream,
+    socket: StreamSocket,
     pub(super) since_ms: u64,
     is_connected: bool,
 }
@@ -27,7 +26,7 @@ pub(super) enum AttemptProgress {
 }
 
 impl<K> Attempt<K> {
-    pub(super) fn new(probe: Probe<K>, socket: TcpStream, since_ms: u64) -> Attempt<K> {
+    pub(super) fn new(probe: Probe<K>, socket: StreamSocket, since_ms: u64) -> Attempt<K> {
         Attempt {
             probe,
             socket,
@@ -56,7 +55,7 @@ impl<K> Attempt<K> {
         let verdict = match (&mut self.probe.dialogue, self.is_connected) {
             (None, true) => Some(Verdict::Passed),
             (None, false) => is_late.then_some(Verdict::Failed(Failure::TimedOut)),
-            (Some(dialogue), true) => talk(&mut self.socket, dialogue, buffer)
+            (Some(dialogue), true) => talk(&self.socket, dialogue, buffer)
                 .or_else(|| is_late.then(|| dialogue.timed_out(true))),
             (Some(dialogue), false) => is_late.then(|| dialogue.timed_out(false)),
         };
@@ -69,13 +68,13 @@ impl<K> Attempt<K> {
         if let Some(version) = self.probe.send_proxy {
             let mut header = Vec::new();
             proxy_protocol::write_local(version, &mut header);
-            let _ = self.socket.write(&header);
+            let _ = (&self.socket).write(&header);
         }
     }
 }
 
 /// Sends and reads as much as the socket takes and has. The answer's limit ends the loop.
-fn talk(socket: &mut TcpStream, dialogue: &mut Dialogue, buffer: &mut [u8]) -> Option<Verdict> {
+fn talk(mut socket: &StreamSocket, dialogue: &mut Dialogue, buffer: &mut [u8]) -> Option<Verdict> {
     if let Some(verdict) = dialogue.connected() {
         return Some(verdict);
     }

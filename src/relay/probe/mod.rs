@@ -11,11 +11,10 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use self::attempt::{Attempt, AttemptProgress};
@@ -24,10 +23,12 @@ use super::check::{Dialogue, Verdict};
 use super::failure::{ConnectError, Shortage, classify_connect_error};
 use super::session::TimeoutsMs;
 use super::source::sources;
+use super::stream::StreamSocket;
 use super::tcp_transport::connect;
 use super::timer_wheel::Stall;
 use crate::balance::SourceTurn;
 use crate::config::ProxyVersion;
+use crate::os::address::Address;
 
 /// How long a probe may take where there is no connect timeout. Linux gives up after about two
 /// minutes.
@@ -105,7 +106,7 @@ pub(crate) struct Probe<K> {
     /// A number that identifies its group.
     pub(crate) group: usize,
     pub(crate) priority: ProbePriority,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// How the connection is made, if anything is configured.
     pub(crate) source: Option<SourceTurn>,
     /// How long it may take, from its start.
@@ -124,7 +125,7 @@ pub(crate) struct Probe<K> {
 #[derive(Debug)]
 pub(crate) struct ProbeResult<K> {
     pub(crate) key: K,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// `None` if this machine could not connect.
     pub(crate) verdict: Option<Verdict>,
 }
@@ -329,10 +330,10 @@ impl<K> Prober<K> {
     }
 
     /// Connects from the first source address that has a free port.
-    fn connect(&mut self, probe: &Probe<K>) -> Result<TcpStream, ConnectError> {
+    fn connect(&mut self, probe: &Probe<K>) -> Result<StreamSocket, ConnectError> {
         let mut none_left = ConnectError::Local(Shortage::Ports);
-        for options in sources(probe.source.as_ref(), None, probe.address) {
-            match connect(options, probe.address) {
+        for options in sources(probe.source.as_ref(), None, &probe.address) {
+            match connect(options, &probe.address) {
                 Err(ConnectError::Local(shortage)) if shortage.is_of_address() => {
                     self.log_missing_source(shortage);
                     none_left = ConnectError::Local(shortage);

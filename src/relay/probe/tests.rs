@@ -1,7 +1,7 @@
 //! Hosts that answer, refuse and say nothing, and who of them goes first.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream as StdStream};
+use std::net::{SocketAddr, TcpListener, TcpStream as StdStream};
 use std::thread;
 
 use mio::net::TcpStream;
@@ -30,7 +30,7 @@ fn probe(key: &'static str, address: SocketAddr) -> Probe<&'static str> {
         key,
         group: 0,
         priority: ProbePriority::Routine,
-        address,
+        address: address.into(),
         source: None,
         timeout_ms: 5_000,
         send_proxy: None,
@@ -252,7 +252,7 @@ fn checked(check: Check, host: impl FnOnce(StdStream) + Send + 'static) -> Optio
     let thread = thread::spawn(move || host(listener.accept().unwrap().0));
     let mut prober = Prober::new(2).unwrap();
     prober.begin(Probe {
-        dialogue: Some(Dialogue::new(&Arc::new(check), address)),
+        dialogue: Some(Dialogue::new(&Arc::new(check), &address.into())),
         ..probe("checked", address)
     });
     let mut results = results(&mut prober, real_clock());

@@ -1,7 +1,5 @@
 //! What must hold of a session on simulated sockets.
 
-use std::net::SocketAddr;
-
 use super::super::connection::Connection;
 use super::super::failure::EndReason;
 use super::super::port_gate::PortGates;
@@ -12,6 +10,7 @@ use super::socket::Socket;
 use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::{HostId, PickContext, Picked};
 use crate::config::Source;
+use crate::os::address::Address;
 use crate::os::outgoing::SourceAddress;
 
 /// What must hold.
@@ -263,7 +262,7 @@ impl SimulatedTransport {
             return;
         };
         let may_be_again = match end {
-            AttemptEnd::Failed(_) => host_farm.group.pool().has_moved(picked.id, picked.address),
+            AttemptEnd::Failed(_) => host_farm.group.pool().has_moved(picked.id, &picked.address),
             AttemptEnd::ResetByHost
             | AttemptEnd::Abandoned
             | AttemptEnd::Excused { .. }
@@ -278,7 +277,9 @@ impl SimulatedTransport {
     /// Checks that it was given a host that may be picked; a backup only if no other was left.
     fn check_pick(&self, farm: &HostFarm, to: &Picked, was_tried: impl Fn(HostId) -> bool) {
         assert!(
-            farm.eligible().iter().any(|it| is_place_of(*it, to)),
+            farm.eligible()
+                .iter()
+                .any(|(id, it)| is_place_of((*id, it), to)),
             "picked one that is not to be picked: {to:?}"
         );
         let candidates = farm.candidates();
@@ -305,7 +306,7 @@ impl SimulatedTransport {
         };
         farm.set_picking(Some(to.id));
         self.check_pick(farm, to, was_tried);
-        farm.visit(self.address, to, was_tried, self.loop_ms);
+        farm.visit(self.address.ip(), to, was_tried, self.loop_ms);
         farm.set_picking(None);
     }
 
@@ -316,18 +317,18 @@ impl SimulatedTransport {
         }
         for (id, address) in farm.eligible() {
             let address = self.with_asked_port(address);
-            if port_gates.contains(address) && !self.held_up.contains(&id) {
+            if port_gates.contains(&address) && !self.held_up.contains(&id) {
                 self.held_up.push(id);
             }
         }
     }
 
     /// The address of a host, with the port that this client asked for if it has none.
-    fn with_asked_port(&self, mut address: SocketAddr) -> SocketAddr {
-        if address.port() == 0 {
-            address.set_port(self.asked_address().map_or(0, |asked| asked.port()));
+    fn with_asked_port(&self, address: Address) -> Address {
+        match address.lacks_port() {
+            true => address.with_port(self.asked_address().map_or(0, |asked| asked.port())),
+            false => address,
         }
-        address
     }
 
     /// Whether the last connect was to the same host, and found no port.
@@ -335,7 +336,7 @@ impl SimulatedTransport {
         self.outcomes
             .last()
             .is_some_and(|Outcome { picked, end, .. }| {
-                let same = (picked.id, picked.address) == (to.id, to.address);
+                let same = (picked.id, &picked.address) == (to.id, &to.address);
                 same && matches!(end, AttemptEnd::NoPort)
             })
     }
@@ -348,16 +349,19 @@ impl SimulatedTransport {
 
     /// Checks that a connect comes from where it must, and from nowhere twice.
     pub(super) fn check_source(&self, farm: &HostFarm, to: &Picked, from: Option<SourceAddress>) {
+        let host = to.address.ip();
         let is_one = match (farm.source(), from) {
             (Source::Any, from) => from.is_none(),
+            (_, from) if host.is_none() => from.is_none(),
             (Source::Addresses(addresses), Some(from)) => {
-                let is_theirs = from.address.is_ipv4() == to.address.is_ipv4();
+                let is_theirs = host.is_some_and(|ip| ip.is_ipv4() == from.address.is_ipv4());
                 is_theirs && !from.is_transparent && addresses.contains(&from.address.ip())
             }
             (Source::Client, Some(from)) => {
-                from.is_transparent && from.address.ip() == self.address
+                from.is_transparent && Some(from.address.ip()) == self.address.ip()
             }
-            (Source::Addresses(_) | Source::Client, None) => false,
+            (Source::Client, None) => self.address.ip().is_none(),
+            (Source::Addresses(_), None) => false,
         };
         assert!(is_one, "connects from {from:?}");
         let mut tried = self.tried_in_vain(to);
@@ -373,10 +377,11 @@ impl SimulatedTransport {
         };
         let all = addresses.iter().filter(|ip| ip.is_ipv4()).count();
         let had_no_port = self.outcomes.iter().filter(|it| {
-            matches!(it.end, AttemptEnd::NoPort) && self.no_port.contains(&it.picked.id)
+            let is_without = matches!(it.end, AttemptEnd::NoPort);
+            is_without && self.no_port.contains(&it.picked.id) && it.picked.address.ip().is_some()
         });
         for Outcome { picked, .. } in had_no_port {
-            let known = port_gates.count(picked.address);
+            let known = port_gates.count(&picked.address);
             assert!(
                 known >= all.min(MOST_TRIED),
                 "a source was left: {picked:?}"
@@ -413,9 +418,10 @@ impl SimulatedTransport {
 }
 
 /// Whether this host at its configured address, which may have no port, is the one that was picked.
-pub(super) fn is_place_of((id, mut address): (HostId, SocketAddr), picked: &Picked) -> bool {
-    if address.port() == 0 {
-        address.set_port(picked.address.port());
-    }
-    (id, address) == (picked.id, picked.address)
+pub(super) fn is_place_of((id, address): (HostId, &Address), picked: &Picked) -> bool {
+    let is_at = match (address.lacks_port(), picked.address.port()) {
+        (true, Some(port)) => address.with_port(port) == picked.address,
+        _ => *address == picked.address,
+    };
+    id == picked.id && is_at
 }

@@ -3,7 +3,7 @@
 //! Compared with the host pool, the counters, the worker statistics and the health log.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::super::events::health_log::HealthLog;
 use super::super::plan::Group;
@@ -11,6 +11,7 @@ use super::checks::is_place_of;
 use super::transport::{AttemptEnd, Outcome, SimulatedTransport};
 use crate::balance::{Health, HostId, HostPool, HostStatus, Picked};
 use crate::config::Endpoint;
+use crate::os::address::Address;
 
 /// The counts of a host, which live as long as the pool knows it.
 #[derive(Debug, Default, Clone, Copy)]
@@ -22,7 +23,7 @@ struct Totals {
 }
 
 /// A configured host before a run: its address, and whether it has failed.
-pub(super) type Before = (HostId, SocketAddr, bool);
+pub(super) type Before = (HostId, Address, bool);
 
 /// The counts, by the host's name.
 #[derive(Debug, Default)]
@@ -36,7 +37,7 @@ pub(super) struct ExpectedCounts {
 }
 
 /// A worker, the source of a connect, and the host's address.
-type Way = (usize, Option<IpAddr>, SocketAddr);
+type Way = (usize, Option<IpAddr>, Address);
 
 /// The most connects in a second that find no port: one tries for all.
 const MOST_TRIES: usize = 11;
@@ -46,7 +47,7 @@ pub(super) fn before(group: &Group) -> Vec<Before> {
     let pool = group.pool();
     let failed = |status: &HostStatus<'_>| matches!(status.health, Health::Failed(_));
     pool.hosts()
-        .filter_map(|status| Some((status.id, status.address?, failed(&status))))
+        .filter_map(|status| Some((status.id, status.address?.clone(), failed(&status))))
         .collect()
 }
 
@@ -69,7 +70,7 @@ impl ExpectedCounts {
                 let source = from.map(|from| from.address.ip());
                 let tries = self
                     .no_ports_ms
-                    .entry((worker, source, picked.address))
+                    .entry((worker, source, picked.address.clone()))
                     .or_default();
                 tries.retain(|at_ms| at_ms + 1000 > now_ms);
                 tries.push(now_ms);
@@ -80,7 +81,7 @@ impl ExpectedCounts {
                 && outcomes[index + 1..]
                     .iter()
                     .any(|it| it.picked.id == picked.id);
-            let same = |host: &&Before| is_place_of((host.0, host.1), picked);
+            let same = |host: &&Before| is_place_of((host.0, &host.1), picked);
             if let Some((.., had_failed)) = hosts.iter().find(same).filter(|_| !goes_on) {
                 self.check_health(picked, end, *had_failed, group, now_ms);
             }

@@ -5,25 +5,28 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::super::ending::{EndCause, HostCauses};
-use super::super::failure::{ConnectError, Shortage, classify_connect_error};
+use super::super::failure::{
+    ConnectError, Shortage, classify_connect_error, classify_unix_connect_error,
+};
 use super::super::plan::Group;
+use super::random_hosts::{
+    add_host, any_checks, any_endpoint, any_report, any_scheduler, any_slow_start, any_source,
+    any_state, any_version, any_weight, source_addresses,
+};
 use super::socket::Connect;
 use super::transport::ASKED;
 use super::world::WORKERS;
 use crate::balance::{
     AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
 };
-use crate::config::{
-    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, ProxyVersion, Scheduler,
-    Source,
-};
+use crate::config::{self, Check, Initial, Source};
+use crate::os::address::Address;
 use crate::os::outgoing::SourceAddress;
 
 /// After how long Linux gives up a connect.
@@ -31,7 +34,7 @@ const SYSTEM_GIVES_UP_MS: u64 = 130_000;
 
 /// Hosts differ by port.
 pub(super) const FIRST_PORT: u16 = 1000;
-const PORTS: u16 = 10;
+pub(super) const PORTS: u16 = 10;
 
 /// How long a sticky client is remembered after its last session.
 const REMEMBERED_MS: u64 = 30 * 60 * 1000;
@@ -56,6 +59,9 @@ pub(super) struct HostFarm {
     shortage: Option<Errno>,
     /// Source addresses that this machine does not have, or that reach no host.
     absent: Vec<IpAddr>,
+    /// Some hosts and clients are at Unix sockets, and no host is without a port: such clients ask
+    /// for none.
+    pub(super) has_unix: bool,
     /// It has lacked local ports, so a worker may spare an address of any client.
     lacked_ports: bool,
     /// Draws what concerns checks: runs without any are as they would be without it.
@@ -63,7 +69,7 @@ pub(super) struct HostFarm {
     /// Draws what concerns sources.
     source_random: Random,
     /// Checks on their way: results may come after their host has gone or moved.
-    checks: Vec<(CheckedHost, SocketAddr, Arc<Check>)>,
+    checks: Vec<(CheckedHost, Address, Arc<Check>)>,
     /// The host of the session that begins, which is counted already.
     picking: Cell<Option<HostId>>,
     /// The last host of each client, and when it was picked, since the last change.
@@ -74,6 +80,7 @@ impl HostFarm {
     pub(super) fn new(random: &mut Random) -> HostFarm {
         let mut check_random = Random::new(!random.clone().next_u64());
         let mut source_random = Random::new(random.clone().next_u64() ^ 1);
+        let has_unix = source_random.clone().below(4) == 0;
         let mut group = config::Group {
             source: any_source(&mut source_random),
             checks: any_checks(&mut check_random),
@@ -92,7 +99,7 @@ impl HostFarm {
             _ => 1 + random.below(5),
         };
         for _ in 0..hosts {
-            add_host(&mut group, random);
+            add_host(&mut group, random, has_unix);
         }
         let all_alike = random.below(8) == 0;
         let behaviour = any_behaviour(random);
@@ -112,7 +119,9 @@ impl HostFarm {
             config: group,
             shortage: None,
             absent: Vec::new(),
-            lacked_ports: false,
+            has_unix,
+            // A full backlog spares the host for all.
+            lacked_ports: has_unix,
             check_random,
             source_random,
             checks: Vec::new(),
@@ -145,7 +154,7 @@ impl HostFarm {
 
     fn reconfigure(&mut self, random: &mut Random, now_ms: u64) {
         match random.below(16) {
-            0..=3 => add_host(&mut self.config, random),
+            0..=3 => add_host(&mut self.config, random, self.has_unix),
             4 => self.config.scheduler = any_scheduler(random),
             5 => self.config.slow_start = any_slow_start(random),
             7 => self.config.send_proxy = any_version(random),
@@ -168,21 +177,21 @@ impl HostFarm {
             1 => hosts.swap(one, other),
             2 => hosts[one].weight = any_weight(random),
             3 => hosts[one].state = any_state(random),
-            _ => hosts[one].address = any_endpoint(random),
+            _ => hosts[one].address = any_endpoint(random, self.has_unix),
         }
     }
 
     fn check_hosts(&mut self, random: &mut Random, now_ms: u64) {
         let mut pool = self.group.pool();
         for (id, address) in pool.health_check_targets() {
-            let _ = pool.health_checked(id, address, any_result(random), now_ms);
+            let _ = pool.health_checked(id, &address, any_result(random), now_ms);
         }
     }
 
     fn send_heartbeats(&mut self, random: &mut Random, now_ms: u64) {
         let mut pool = self.group.pool();
         for (id, address) in pool.heartbeat_targets() {
-            let _ = pool.heartbeat_checked(id, address, any_result(random), now_ms);
+            let _ = pool.heartbeat_checked(id, &address, any_result(random), now_ms);
         }
     }
 
@@ -230,17 +239,20 @@ impl HostFarm {
                 self.checks.push((host, address, check));
             } else if check.decides() {
                 let result = any_result(random);
-                let _ = pool.check_ended((host, address), &check, result, now_ms);
+                let _ = pool.check_ended((host, &address), &check, result, now_ms);
             } else {
                 let report = AgentReport::parse(any_report(random).as_bytes());
-                let _ = pool.agent_said((host, address), &check, &report, now_ms);
+                let _ = pool.agent_said((host, &address), &check, &report, now_ms);
             }
         }
         for host in pool.checked_hosts() {
             let address = pool.check_target(host).and_then(|target| target.address);
             for check in pool.checks() {
-                self.checks
-                    .extend(address.map(|address| (host, address, Arc::clone(check))));
+                self.checks.extend(
+                    address
+                        .clone()
+                        .map(|address| (host, address, Arc::clone(check))),
+                );
             }
         }
     }
@@ -279,7 +291,7 @@ impl HostFarm {
 
     /// The hosts that may be picked: candidates, and backups that have not failed, for clients that
     /// have tried all candidates.
-    pub(super) fn eligible(&self) -> Vec<(HostId, SocketAddr)> {
+    pub(super) fn eligible(&self) -> Vec<(HostId, Address)> {
         let [others, backups, failed, failed_backups] = self.by_kind();
         match (others.is_empty(), backups.is_empty()) {
             (false, _) => [others, backups].concat(),
@@ -289,14 +301,14 @@ impl HostFarm {
     }
 
     /// The first kind of hosts of which there are any.
-    pub(super) fn candidates(&self) -> Vec<(HostId, SocketAddr)> {
+    pub(super) fn candidates(&self) -> Vec<(HostId, Address)> {
         let mut kinds = self.by_kind().into_iter();
         kinds.find(|hosts| !hosts.is_empty()).unwrap_or_default()
     }
 
     /// The hosts that are up, have an address, and have passed their first check if they must: not
     /// failed, and of these the backups; and both that have failed, where the group fails open.
-    fn by_kind(&self) -> [Vec<(HostId, SocketAddr)>; 4] {
+    fn by_kind(&self) -> [Vec<(HostId, Address)>; 4] {
         let pool = self.group.pool();
         let config = |status: &HostStatus<'_>| {
             let mut hosts = self.config.hosts.iter();
@@ -311,7 +323,7 @@ impl HostFarm {
                 && (!failed || self.config.fail_open)
             {
                 let kind = 2 * usize::from(failed) + usize::from(host.backup);
-                kinds[kind].push((status.id, address));
+                kinds[kind].push((status.id, address.clone()));
             }
         }
         kinds
@@ -327,11 +339,13 @@ impl HostFarm {
     /// just now or may not be picked.
     pub(super) fn visit(
         &self,
-        client: IpAddr,
+        client: Option<IpAddr>,
         to: &Picked,
         was_tried: impl Fn(HostId) -> bool,
         now_ms: u64,
     ) {
+        // Clients of a Unix socket are nobody in particular.
+        let Some(client) = client else { return };
         let before = self.visits.borrow_mut().insert(client, (to.id, now_ms));
         if let Some((id, at_ms)) = before
             && self.config.scheduler.sticky
@@ -344,12 +358,13 @@ impl HostFarm {
     }
 
     /// A host's behaviour depends on its port and on the last byte of its address.
-    fn behaviour(&self, address: SocketAddr) -> Behaviour {
-        let port = usize::from(address.port() - FIRST_PORT);
-        let last = match address.ip() {
-            IpAddr::V4(ip) => usize::from(ip.octets()[3]),
-            IpAddr::V6(_) => 0,
+    fn behaviour(&self, address: &Address) -> Behaviour {
+        let (port, last) = match address {
+            Address::Ip(SocketAddr::V4(ip)) => (ip.port() - FIRST_PORT, ip.ip().octets()[3]),
+            Address::Ip(SocketAddr::V6(ip)) => (ip.port() - FIRST_PORT, 0),
+            Address::Unix(path) => (0, path.as_os_str().as_encoded_bytes()[5]),
         };
+        let (port, last) = (usize::from(port), usize::from(last));
         self.behaviours[(port + last) % self.behaviours.len()]
     }
 
@@ -358,8 +373,8 @@ impl HostFarm {
         let pool = self.group.pool();
         let mut hosts = pool.hosts();
         let own = hosts.find(|it| it.id == picked.id);
-        let port = own.and_then(|it| it.address).map(|it| it.port());
-        port == Some(0) && picked.address.port() != self.checked_port
+        let own = own.and_then(|it| it.address);
+        own.is_some_and(Address::lacks_port) && picked.address.port() != Some(self.checked_port)
     }
 
     /// Whether this machine has no file descriptor left.
@@ -375,7 +390,7 @@ impl HostFarm {
     /// Starts a connect.
     pub(super) fn connect(
         &self,
-        address: SocketAddr,
+        address: &Address,
         from: Option<SourceAddress>,
         random: &mut Random,
         now_ms: u64,
@@ -387,13 +402,40 @@ impl HostFarm {
                 _ => Shortage::Source(ip),
             }));
         }
-        self.connect_of_any(address, random, now_ms)
-            .map_err(|error| classify_connect_error(&error.into()))
+        match address {
+            Address::Ip(_) => self
+                .connect_of_any(address, random, now_ms)
+                .map_err(|error| classify_connect_error(&error.into())),
+            Address::Unix(path) => self
+                .connect_to_unix(address, random, now_ms)
+                .map_err(|error| classify_unix_connect_error(path, &error.into())),
+        }
+    }
+
+    /// A connect to a Unix socket has an answer at once. A silent host's backlog is full.
+    fn connect_to_unix(
+        &self,
+        address: &Address,
+        random: &mut Random,
+        now_ms: u64,
+    ) -> Result<Connect, Errno> {
+        if self.lacks_descriptors() {
+            return Err(Errno::MFILE);
+        }
+        match (self.behaviour(address), random.below(8)) {
+            (Behaviour::Refuses, 0..4) => Err(Errno::NOENT),
+            (Behaviour::Refuses, _) => Err(Errno::CONNREFUSED),
+            (Behaviour::Silent, _) | (_, 0) => Err(Errno::AGAIN),
+            (Behaviour::Accepts, _) => Ok(Connect::Pending {
+                until_ms: now_ms,
+                answer: Ok(()),
+            }),
+        }
     }
 
     fn connect_of_any(
         &self,
-        address: SocketAddr,
+        address: &Address,
         random: &mut Random,
         now_ms: u64,
     ) -> Result<Connect, Errno> {
@@ -430,124 +472,6 @@ impl fmt::Display for HostFarm {
             )?;
         }
         Ok(())
-    }
-}
-
-fn add_host(group: &mut config::Group, random: &mut Random) {
-    let name = (0..)
-        .map(|_| format!("h{}", random.below(40)))
-        .find(|name| group.hosts.iter().all(|host| host.name != *name));
-    let host = Host {
-        name: name.unwrap_or_default(),
-        address: any_endpoint(random),
-        weight: any_weight(random),
-        state: any_state(random),
-        backup: random.below(4) == 0,
-    };
-    let place = random.index(group.hosts.len() + 1);
-    group.hosts.insert(place, host);
-}
-
-/// Maglev less often than the others: its tables cost more than everything else.
-fn any_scheduler(random: &mut Random) -> Scheduler {
-    let others: Vec<_> = Algorithm::ALL
-        .into_iter()
-        .filter(|algorithm| *algorithm != Algorithm::Maglev)
-        .collect();
-    Scheduler {
-        algorithm: match random.below(64) {
-            0 => Algorithm::Maglev,
-            _ => others[random.index(others.len())].clone(),
-        },
-        sticky: random.below(3) == 0,
-    }
-}
-
-/// Mostly none.
-fn any_source(random: &mut Random) -> Source {
-    match random.below(8) {
-        0 => Source::Client,
-        1 | 2 => Source::Addresses(source_addresses(1 + random.index(6))),
-        _ => Source::Any,
-    }
-}
-
-/// So many addresses, and one of a family that no host has.
-fn source_addresses(count: usize) -> Vec<IpAddr> {
-    let last = (101..).take(count);
-    let addresses = last.map(|last| IpAddr::from([10, 0, 0, last]));
-    addresses.chain([Ipv6Addr::LOCALHOST.into()]).collect()
-}
-
-fn any_version(random: &mut Random) -> Option<ProxyVersion> {
-    [None, None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)][random.index(4)]
-}
-
-fn any_slow_start(random: &mut Random) -> Option<Duration> {
-    Some(Duration::from_secs(1 + random.below(60))).filter(|_| random.below(2) == 0)
-}
-
-/// Mostly none: such groups are judged by sessions and probes.
-fn any_checks(random: &mut Random) -> Vec<Check> {
-    let kinds: &[CheckKind] = match random.below(8) {
-        0 => &[CheckKind::Tcp],
-        1 => &[CheckKind::Agent],
-        2 => &[CheckKind::Http, CheckKind::Agent, CheckKind::Tcp],
-        _ => &[],
-    };
-    let check = |kind: &CheckKind| Check {
-        kind: *kind,
-        rise: 2,
-        fall: 2,
-        ..Check::default()
-    };
-    kinds.iter().map(check).collect()
-}
-
-/// A line of an agent.
-fn any_report(random: &mut Random) -> &'static str {
-    let reports = [
-        "up ready 100% maxconn:0",
-        "up ready",
-        "drain",
-        "maint",
-        "down # why",
-        "maxconn:1",
-        "0%",
-        "50% maxconn:3",
-    ];
-    reports[random.index(reports.len())]
-}
-
-fn any_endpoint(random: &mut Random) -> Endpoint {
-    let port = match u16::try_from(random.below(PORTS.into())).unwrap() {
-        // The one that the client asked for.
-        0 => 0,
-        number => FIRST_PORT + number,
-    };
-    match random.below(4) {
-        0 => Endpoint::Name {
-            host: "pool".to_owned(),
-            port,
-        },
-        _ => Endpoint::Address(SocketAddr::from(([10, 0, 0, 1], port))),
-    }
-}
-
-fn any_weight(random: &mut Random) -> u32 {
-    match random.below(16) {
-        0 => 0,
-        1 => 5,
-        2 => 2,
-        _ => 1,
-    }
-}
-
-fn any_state(random: &mut Random) -> HostState {
-    match random.below(16) {
-        0 => HostState::Drain,
-        1 => HostState::Down,
-        _ => HostState::Up,
     }
 }
 

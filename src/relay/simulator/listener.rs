@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use rustix::io::Errno;
@@ -11,6 +10,7 @@ use rustix::io::Errno;
 use super::super::transport::ListenSocket;
 use super::transport::{Network, SimulatedTransport};
 use crate::balance::Random;
+use crate::os::address::Address;
 
 /// How long a listener that must be closed may go on accepting.
 pub(super) const CLOSE_WITHIN_MS: u64 = 1000;
@@ -26,7 +26,7 @@ pub(super) struct SimulatedListener(Rc<RefCell<Backlog>>);
 #[derive(Debug)]
 struct Backlog {
     service: usize,
-    clients: VecDeque<(SimulatedTransport, SocketAddr)>,
+    clients: VecDeque<(SimulatedTransport, Address)>,
     network: Rc<Network>,
     random: Random,
     /// `None` before it is registered.
@@ -66,7 +66,7 @@ impl Listener {
     }
 
     /// A client connects. No edge comes while another one waits.
-    pub(super) fn arrive(&self, client: SimulatedTransport, address: SocketAddr) {
+    pub(super) fn arrive(&self, client: SimulatedTransport, address: Address) {
         let mut backlog = self.0.borrow_mut();
         backlog.event |= backlog.clients.is_empty();
         backlog.clients.push_back((client, address));
@@ -130,7 +130,7 @@ impl ListenSocket<SimulatedTransport> for SimulatedListener {
         assert!(self.0.borrow().closing_since_ms.is_some(), "is in use");
     }
 
-    fn accept(&self) -> io::Result<(SimulatedTransport, SocketAddr)> {
+    fn accept(&self) -> io::Result<(SimulatedTransport, Address)> {
         let mut backlog = self.0.borrow_mut();
         if backlog.random.below(16) == 0 {
             let error = [Errno::CONNABORTED, Errno::INTR, Errno::PROTO][backlog.random.index(3)];

@@ -9,6 +9,7 @@ mod host_farm;
 mod listener;
 mod opening;
 mod peer;
+mod random_hosts;
 mod simulation;
 mod socket;
 mod times;

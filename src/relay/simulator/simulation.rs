@@ -1,6 +1,7 @@
 //! A seeded run: clients come, peers act, time passes, operators change things, and all ends.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -21,6 +22,7 @@ use super::transport::SimulatedTransport;
 use super::worker::SimulatedWorker;
 use super::world::{Coverage, WORKERS, World};
 use crate::balance::Random;
+use crate::os::address::Address;
 use crate::os::listen::BindAddress;
 
 /// More iterations than any chain of events needs.
@@ -122,12 +124,15 @@ impl Simulation {
         };
         let ip = [10, 9, 0, u8::try_from(world.random.below(3)).unwrap()];
         let port = 40_000 + u16::try_from(world.clients).unwrap();
-        let address = SocketAddr::from((ip, port));
+        let address = match ip {
+            [.., 0] if world.has_unix() => Address::Unix(Path::new("/run/web").into()),
+            ip => SocketAddr::from((ip, port)).into(),
+        };
         let number = listener.service();
         let (service, wants) = (&world.services[number], world.wants[number]);
         let client = SimulatedTransport::new(
             world.clients,
-            address.ip(),
+            address.clone(),
             (service.timeouts, Arc::clone(&service.group), wants),
             world.now_ms,
             Random::new(world.random.next_u64()),

@@ -17,6 +17,7 @@ use super::super::plan::{ListenerPlan, Routes, Service};
 use super::super::session::{Action, TimeoutsMs};
 use super::super::shared::Shared;
 use super::super::timer_wheel::TICK_MS;
+use super::super::transport::Transport;
 use super::expected_counts::{self, ExpectedCounts};
 use super::host_farm::HostFarm;
 use super::opening::Wants;
@@ -178,6 +179,11 @@ impl World {
         }
     }
 
+    /// Whether some clients and hosts are at Unix sockets.
+    pub(super) fn has_unix(&self) -> bool {
+        self.network.farm.borrow().has_unix
+    }
+
     pub(super) fn change_hosts(&mut self) {
         let mut farm = self.network.farm.borrow_mut();
         self.expected_counts.check_counters(&farm.group.pool());
@@ -313,9 +319,10 @@ impl World {
             for (_, connection) in worker.engine.connections.iter_mut() {
                 sessions.extend(connection.picked.clone());
                 busy += usize::from(connection.picked.is_some() && !connection.is_host_done());
-                let has_host = connection.transport.host.is_some();
+                // A connection to a Unix socket has no address to ask by.
+                let has_address = connection.transport.local_address().is_some();
                 connected[connection.transport.serial as usize] =
-                    has_host.then_some(connection.client_address);
+                    has_address.then(|| connection.client_address.clone());
             }
         }
         let group = Arc::clone(&self.network.farm.borrow().group);

@@ -9,6 +9,7 @@ use crate::control::{
     EndReason, GroupStatus, Health, HostStatus, Outcome, RecentEvent, ServiceStatus, SessionStatus,
     Sessions, Status, Topic,
 };
+use crate::os::address::Address;
 
 /// 2026-11-22 17:02:58 UTC.
 pub(in super::super) const NOW_MS: u64 = 1_795_366_978_123;
@@ -37,7 +38,7 @@ pub(in super::super) fn host(name: &str) -> HostStatus {
     HostStatus {
         name: name.to_owned(),
         endpoint: "10.0.0.1:80".to_owned(),
-        address: Some(([10, 0, 0, 1], 80).into()),
+        address: Some(Address::Ip(([10, 0, 0, 1], 80).into())),
         weight: 1,
         state: HostState::Up,
         backup: false,
@@ -120,7 +121,7 @@ pub(in super::super) fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus
 pub(in super::super) fn service(name: &str, groups: Vec<GroupStatus>) -> ServiceStatus {
     ServiceStatus {
         name: name.to_owned(),
-        addresses: vec![([0, 0, 0, 0], 80).into()],
+        addresses: vec![Address::Ip(([0, 0, 0, 0], 80).into())],
         enabled: groups[0].name.clone(),
         routes: Vec::new(),
         drain_timeout: None,
@@ -173,7 +174,10 @@ pub(super) fn trouble() -> Status {
         "database",
         vec![group("primary", vec![busy("db", 0), named])],
     );
-    db.addresses = vec!["[::1]:5432".parse().unwrap(), ([127, 0, 0, 1], 5432).into()];
+    db.addresses = vec!["[::1]:5432", "127.0.0.1:5432"]
+        .into_iter()
+        .map(|address| Address::Ip(address.parse().unwrap()))
+        .collect();
     let mut status = status(Vec::new());
     status.services = vec![web, db];
     status.open = 15;
@@ -214,7 +218,7 @@ pub(super) fn sessions() -> Sessions {
     let session = |number: u16| {
         let mut session = SessionStatus::example();
         session.id = u64::from(number);
-        session.client = ([192, 0, 2, 7], 40_000 + number).into();
+        session.client = Address::Ip(([192, 0, 2, 7], 40_000 + number).into());
         session.age_ms = 3_600_000 / u64::from(number + 1);
         session.idle_ms = u64::from(number) * 1_700;
         session

@@ -26,6 +26,10 @@ fn numbers(fixture: &PoolFixture, name: &str) -> (u32, u64, u64) {
     (host.open, host.total, host.failures)
 }
 
+fn at(text: &str) -> Address {
+    Address::Ip(text.parse().unwrap())
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -39,9 +43,9 @@ fn a_session_is_counted_from_its_pick_to_its_end() {
         (numbers(&fixture, "a"), fixture.pool.open()),
         ((4, 0, 0), 4)
     );
-    assert_eq!(fixture.pool.connected(id, address, 1), None);
+    assert_eq!(fixture.pool.connected(id, &address, 1), None);
     assert_eq!(health(&fixture, "a"), (Health::Healthy, 1));
-    fixture.pool.connected(id, address, 2);
+    fixture.pool.connected(id, &address, 2);
     assert_eq!(
         (numbers(&fixture, "a"), health(&fixture, "a").1),
         ((4, 2, 0), 1)
@@ -50,7 +54,7 @@ fn a_session_is_counted_from_its_pick_to_its_end() {
     fixture.pool.release(id, CLIENT, 3);
     fixture
         .pool
-        .connect_failed(id, address, CLIENT, Failure::Refused, 3);
+        .connect_failed(id, &address, CLIENT, Failure::Refused, 3);
     assert_eq!(
         (numbers(&fixture, "a"), fixture.pool.open()),
         ((1, 2, 1), 1)
@@ -62,14 +66,14 @@ fn a_failed_host_keeps_its_totals_the_first_time_and_the_newest_reason() {
     let mut fixture = PoolFixture::new("leastc", "a b");
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     fixture.run("+ + + +");
-    fixture.pool.connected(id, address, 1);
+    fixture.pool.connected(id, &address, 1);
     let change = fixture
         .pool
-        .connect_failed(id, address, CLIENT, Failure::Refused, 5);
+        .connect_failed(id, &address, CLIENT, Failure::Refused, 5);
     assert_eq!(change, Some(HealthChange::Down(Failure::Refused)));
     let change = fixture
         .pool
-        .connect_failed(id, address, CLIENT, Failure::TimedOut, 6);
+        .connect_failed(id, &address, CLIENT, Failure::TimedOut, 6);
     assert_eq!(change, None);
     assert_eq!(
         health(&fixture, "a"),
@@ -78,7 +82,7 @@ fn a_failed_host_keeps_its_totals_the_first_time_and_the_newest_reason() {
     assert_eq!(numbers(&fixture, "a"), (0, 1, 2));
     let unreachable = Err(Failure::Unreachable);
     assert_eq!(
-        fixture.pool.health_checked(id, address, unreachable, 7),
+        fixture.pool.health_checked(id, &address, unreachable, 7),
         None
     );
     assert_eq!(
@@ -86,7 +90,7 @@ fn a_failed_host_keeps_its_totals_the_first_time_and_the_newest_reason() {
         (Health::Failed(Failure::Unreachable), 5)
     );
     assert_eq!(
-        fixture.pool.health_checked(id, address, Ok(()), 8),
+        fixture.pool.health_checked(id, &address, Ok(()), 8),
         Some(HealthChange::Up)
     );
     assert_eq!(health(&fixture, "a"), (Health::Healthy, 8));
@@ -100,7 +104,7 @@ fn one_session_that_connects_brings_a_failed_host_back() {
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     assert!(fixture.pool.all_failed());
     assert_eq!(
-        fixture.pool.connected(id, address, 1),
+        fixture.pool.connected(id, &address, 1),
         Some(HealthChange::Up)
     );
     assert!(!fixture.pool.all_failed());
@@ -127,7 +131,7 @@ fn a_host_that_leads_in_circles_is_neither_picked_nor_probed_until_it_does_not()
             && fixture.pool.heartbeat_targets().is_empty()
     );
     // The connect of an earlier session does not matter.
-    assert_eq!(fixture.pool.connected(id, address, 3), None);
+    assert_eq!(fixture.pool.connected(id, &address, 3), None);
     assert!(!fixture.pool.reset_health(id, 3));
     assert_eq!(
         fixture.pool.mark_circular(&BTreeSet::new(), 4),
@@ -147,7 +151,7 @@ fn an_interface_has_a_number_which_is_kept_while_there_is_no_answer() {
                 <host name='a' ip='[fe80::1%eth0]:80'/></group></service></config>";
     let config = config::read(text.as_bytes()).unwrap().config;
     let mut pool = HostPool::new(&config.services[0].groups[0], 1, 0);
-    let address = |pool: &HostPool| pool.hosts().next().and_then(|it| it.address);
+    let address = |pool: &HostPool| pool.hosts().next().and_then(|it| it.address.cloned());
     assert_eq!(address(&pool), None);
     let gone = pool.name_resolved("%eth0", Err("no interface eth0 is there"), 1);
     assert!(matches!(
@@ -158,13 +162,13 @@ fn an_interface_has_a_number_which_is_kept_while_there_is_no_answer() {
     assert_eq!(pool.name_resolved("%eth1", Ok(&number("::7")), 2), []);
     let there = pool.name_resolved("%eth0", Ok(&number("::2")), 3);
     assert!(matches!(there[..], [(_, HealthChange::Up)]));
-    let at = |scope: &str| Some(format!("[fe80::1%{scope}]:80").parse().unwrap());
-    assert_eq!(address(&pool), at("2"));
+    let with_scope = |scope: &str| Some(at(&format!("[fe80::1%{scope}]:80")));
+    assert_eq!(address(&pool), with_scope("2"));
     pool.name_resolved("%eth0", Err("no interface eth0 is there"), 4);
-    assert_eq!(address(&pool), at("2"));
+    assert_eq!(address(&pool), with_scope("2"));
     // It was taken away, and made again.
     pool.name_resolved("%eth0", Ok(&number("::9")), 5);
-    assert_eq!(address(&pool), at("9"));
+    assert_eq!(address(&pool), with_scope("9"));
 }
 
 #[test]
@@ -172,7 +176,7 @@ fn two_heartbeats_missed_in_a_row_mark_a_host_failed() {
     let mut fixture = PoolFixture::new("leastc", "a");
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     let mut heartbeat =
-        |result, now_ms| fixture.pool.heartbeat_checked(id, address, result, now_ms);
+        |result, now_ms| fixture.pool.heartbeat_checked(id, &address, result, now_ms);
     let missed = || Err(Failure::TimedOut);
     assert_eq!(heartbeat(missed(), 1), None);
     assert_eq!(heartbeat(Ok(()), 2), None);
@@ -197,7 +201,10 @@ fn a_heartbeat_makes_an_untried_host_healthy() {
     let mut fixture = PoolFixture::new("leastc", "a");
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     assert_eq!(health(&fixture, "a").0, Health::Untried);
-    assert_eq!(fixture.pool.heartbeat_checked(id, address, Ok(()), 1), None);
+    assert_eq!(
+        fixture.pool.heartbeat_checked(id, &address, Ok(()), 1),
+        None
+    );
     assert_eq!(health(&fixture, "a"), (Health::Healthy, 1));
 }
 
@@ -206,7 +213,7 @@ fn a_moved_host_starts_again_but_keeps_its_totals() {
     let mut fixture = PoolFixture::new("leastc", "a b");
     let (id, old) = (fixture.id("a"), fixture.address("a"));
     fixture.run("+ + !a");
-    fixture.pool.connected(id, old, 1);
+    fixture.pool.connected(id, &old, 1);
     fixture.run("!a");
     let host = Arc::clone(fixture.pool.hosts().next().unwrap().host);
     fixture.now_ms = 9;
@@ -224,16 +231,16 @@ fn a_moved_host_starts_again_but_keeps_its_totals() {
     assert_eq!(
         fixture
             .pool
-            .connect_failed(id, old, CLIENT, Failure::TimedOut, 10),
+            .connect_failed(id, &old, CLIENT, Failure::TimedOut, 10),
         None
     );
     assert_eq!(
         fixture
             .pool
-            .health_checked(id, old, Err(Failure::TimedOut), 10),
+            .health_checked(id, &old, Err(Failure::TimedOut), 10),
         None
     );
-    assert_eq!(fixture.pool.connected(id, old, 10), None);
+    assert_eq!(fixture.pool.connected(id, &old, 10), None);
     assert_eq!(
         (numbers(&fixture, "a"), health(&fixture, "a").0),
         ((0, 2, 1), Health::Untried)
@@ -272,7 +279,7 @@ fn a_host_that_is_added_again_counts_the_sessions_it_still_has() {
     let (id, address) = (fixture.id("a"), fixture.address("a"));
     fixture.configure("leastc", "b");
     assert_eq!(
-        fixture.pool.connected(id, address, 3),
+        fixture.pool.connected(id, &address, 3),
         None,
         "nobody asks about it"
     );
@@ -290,14 +297,14 @@ fn what_a_removed_host_does_changes_nothing() {
     assert_eq!(
         fixture
             .pool
-            .connect_failed(id, address, CLIENT, Failure::Refused, 1),
+            .connect_failed(id, &address, CLIENT, Failure::Refused, 1),
         None
     );
     assert_eq!(fixture.pool.open(), 1);
     // Even a session that is given back twice does no harm.
     fixture.pool.release(id, CLIENT, 1);
     assert_eq!(
-        (fixture.pool.open(), fixture.pool.connected(id, address, 1)),
+        (fixture.pool.open(), fixture.pool.connected(id, &address, 1)),
         (1, None)
     );
 }
@@ -306,8 +313,7 @@ fn what_a_removed_host_does_changes_nothing() {
 fn checks_and_heartbeats_are_for_hosts_in_service() {
     let mut fixture = PoolFixture::new("leastc", "a b c@down d*0 e=db.example f");
     fixture.run("!a !c !d");
-    let ids =
-        |list: Vec<(HostId, SocketAddr)>| list.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    let ids = |list: Vec<(HostId, Address)>| list.into_iter().map(|(id, _)| id).collect::<Vec<_>>();
     assert_eq!(ids(fixture.pool.health_check_targets()), [fixture.id("a")]);
     assert_eq!(
         ids(fixture.pool.heartbeat_targets()),
@@ -325,24 +331,24 @@ fn a_name_is_used_once_it_has_an_address_which_is_kept() {
             .name_resolved("db.example", Ok(&[ip("10.0.0.5"), ip("::5")]), 1),
         []
     );
-    assert_eq!(fixture.address("a"), "10.0.0.5:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("10.0.0.5:80"));
     assert_eq!(fixture.run(". . ."), "a c a");
     // Still in the answer, though not first.
     fixture
         .pool
         .name_resolved("db.example", Ok(&[ip("10.0.0.6"), ip("10.0.0.5")]), 2);
-    assert_eq!(fixture.address("a"), "10.0.0.5:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("10.0.0.5:80"));
     // No longer in it: the first of the same family.
     fixture.pool.name_resolved(
         "db.example",
         Ok(&[ip("::5"), ip("10.0.0.7"), ip("10.0.0.8")]),
         3,
     );
-    assert_eq!(fixture.address("a"), "10.0.0.7:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("10.0.0.7:80"));
     fixture
         .pool
         .name_resolved("db.example", Ok(&[ip("::5")]), 4);
-    assert_eq!(fixture.address("a"), "[::5]:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("[::5]:80"));
     // No answer, or an empty one: the last good address.
     assert_eq!(
         fixture
@@ -351,7 +357,7 @@ fn a_name_is_used_once_it_has_an_address_which_is_kept() {
         []
     );
     assert_eq!(fixture.pool.name_resolved("db.example", Ok(&[]), 6), []);
-    assert_eq!(fixture.address("a"), "[::5]:80".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("[::5]:80"));
     assert_eq!(fixture.run(". ."), "c a");
 }
 
@@ -361,45 +367,46 @@ fn an_address_that_fails_gives_way_to_the_next_of_its_name() {
     let id = fixture.id("a");
     let all = ["10.0.0.5", "::5", "10.0.0.7"].map(ip);
     fixture.pool.name_resolved("db.example", Ok(&all), 1);
-    let [one, two, three] = all.map(|ip| SocketAddr::new(ip, 80));
-    let failed = |fixture: &mut PoolFixture, address, now_ms| {
+    let [one, two, three] = all.map(|ip| Address::Ip(std::net::SocketAddr::new(ip, 80)));
+    let failed = |fixture: &mut PoolFixture, address: &Address, now_ms| {
         let picked = fixture.pick(&[]).unwrap();
-        assert_eq!(picked.address, address);
+        assert_eq!(&picked.address, address);
         fixture
             .pool
             .connect_failed(id, address, CLIENT, Failure::Refused, now_ms)
     };
-    let moved = |from, to| {
+    let moved = |from: &Address, to: &Address| {
+        let (from, to) = (from.clone(), to.clone());
         let failure = Failure::Refused;
         Some(HealthChange::Moved { failure, from, to })
     };
-    assert_eq!(failed(&mut fixture, one, 2), moved(one, two));
+    assert_eq!(failed(&mut fixture, &one, 2), moved(&one, &two));
     assert_eq!(health(&fixture, "a"), (Health::Untried, 2));
-    assert!(fixture.pool.has_moved(id, one) && !fixture.pool.has_moved(id, two));
+    assert!(fixture.pool.has_moved(id, &one) && !fixture.pool.has_moved(id, &two));
     // A late failure of the first address does not apply to the next one.
     let late = fixture
         .pool
-        .connect_failed(id, one, CLIENT, Failure::TimedOut, 3);
-    assert_eq!((late, fixture.address("a")), (None, two));
+        .connect_failed(id, &one, CLIENT, Failure::TimedOut, 3);
+    assert_eq!((late, fixture.address("a")), (None, two.clone()));
     // An address that answers is kept, and the count starts again.
-    assert_eq!(fixture.pool.connected(id, two, 4), None);
-    assert_eq!(failed(&mut fixture, two, 5), moved(two, three));
-    assert_eq!(failed(&mut fixture, three, 6), moved(three, one));
-    let down = failed(&mut fixture, one, 7);
+    assert_eq!(fixture.pool.connected(id, &two, 4), None);
+    assert_eq!(failed(&mut fixture, &two, 5), moved(&two, &three));
+    assert_eq!(failed(&mut fixture, &three, 6), moved(&three, &one));
+    let down = failed(&mut fixture, &one, 7);
     assert_eq!(
         down,
         Some(HealthChange::Down(Failure::Refused)),
         "all three"
     );
-    assert!(!fixture.pool.has_moved(id, one), "it has failed");
+    assert!(!fixture.pool.has_moved(id, &one), "it has failed");
     // Checks go from one address to the next, too.
-    for address in [two, three, one] {
-        assert_eq!(fixture.pool.health_check_targets(), [(id, address)]);
+    for address in [two.clone(), three, one] {
+        assert_eq!(fixture.pool.health_check_targets(), [(id, address.clone())]);
         let check = Err(Failure::Refused);
-        assert_eq!(fixture.pool.health_checked(id, address, check, 8), None);
+        assert_eq!(fixture.pool.health_checked(id, &address, check, 8), None);
     }
     assert_eq!(
-        fixture.pool.health_checked(id, two, Ok(()), 9),
+        fixture.pool.health_checked(id, &two, Ok(()), 9),
         Some(HealthChange::Up),
         "the one that answers"
     );
@@ -450,7 +457,7 @@ fn another_address_starts_health_again_and_another_port_needs_no_resolving() {
         port: 81,
     };
     fixture.pool.configure(&other, 3);
-    assert_eq!(fixture.address("a"), "10.0.0.6:81".parse().unwrap());
+    assert_eq!(fixture.address("a"), at("10.0.0.6:81"));
 }
 
 /// A custom scheduler that returns a host that it must not.
@@ -489,7 +496,7 @@ fn a_host_pool_can_be_behind_a_lock_of_many_threads() {
     shared(&shared_tracker);
     let mut random = Random::new(1);
     let mut context = PickContext {
-        client: CLIENT,
+        client: Some(CLIENT),
         tried: &[],
         now_ms: 0,
         random: &mut random,

@@ -220,10 +220,10 @@ fn a_host_that_ends_sessions_quickly_is_suspect_while_others_serve() {
     assert_eq!(suspects.first(), Some(&fixture.id("a")));
     assert!(matches!(status(&fixture, "a").health, Health::Untried));
     let (id, address) = (fixture.id("a"), fixture.address("a"));
-    let cleared = fixture.pool.has_served(id, address, fixture.now_ms);
+    let cleared = fixture.pool.has_served(id, &address, fixture.now_ms);
     assert_eq!(cleared, Some(HealthChange::Cleared));
     assert!(!status(&fixture, "a").suspect);
-    assert_eq!(fixture.pool.has_served(id, address, fixture.now_ms), None);
+    assert_eq!(fixture.pool.has_served(id, &address, fixture.now_ms), None);
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn the_end_of_an_old_session_clears_nobody() {
     let now_ms = fixture.now_ms;
     let old = |fixture: &mut PoolFixture| {
         let news = (false, Some(HostEnd::Served));
-        fixture.pool.host_reported(id, address, news, now_ms)
+        fixture.pool.host_reported(id, &address, news, now_ms)
     };
     assert_eq!(old(&mut fixture), [None, None]);
     fixture.run("+");
@@ -340,7 +340,7 @@ fn too_many_early_ends_in_a_row_make_a_host_failed_which_returns_later_each_time
     assert_eq!(change, Some(HealthChange::Down(failure.clone())));
     // A connect tells nothing of it, whether a session's or a check's.
     let now_ms = fixture.now_ms;
-    assert_eq!(fixture.pool.connected(id, address, now_ms), None);
+    assert_eq!(fixture.pool.connected(id, &address, now_ms), None);
     for (wait_ms, row) in [(10_000, 4), (20_000, 5), (40_000, 6)] {
         fixture.now_ms += wait_ms - 1;
         assert_eq!(fixture.recover("a"), None, "{wait_ms}");

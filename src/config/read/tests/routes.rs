@@ -173,3 +173,46 @@ fn what_makes_no_difference_is_warned_of() {
         ]
     );
 }
+
+#[test]
+fn a_host_that_is_to_speak_first_is_warned_of_where_clients_are_waited_for() {
+    let with = |route: &str, check: &str| {
+        let group = format!("<group name='y'><host ip='b:1'/>{check}</group>");
+        warnings(&in_service(&format!("{route}{group}")))
+    };
+    let route = "<route sni='a' group='x'/>";
+    let greeting = "<check type='send' expect='220'/>";
+    assert_eq!(
+        with(route, "<check type='send' send='a' expect='b'/>"),
+        [""; 0]
+    );
+    assert_eq!(with("", greeting), [""; 0]);
+    let warned = with(route, greeting).concat();
+    assert!(
+        warned.contains("a check of group \"y\" waits for its hosts to speak first"),
+        "{warned}"
+    );
+}
+
+#[test]
+fn what_means_nothing_at_a_unix_socket_or_only_there_is_warned_of() {
+    let of = |inner: &str| warnings(&in_service(inner));
+    let unix = |attributes: &str| of(&format!("<listen ip='unix:/run/a'{attributes}/>"));
+    assert_eq!(unix(" mode='0600' proxy='require'"), [""; 0]);
+    assert_eq!(
+        unix(" mptcp='1' interface='eth0'"),
+        [
+            "2:1: mptcp means nothing at unix:/run/a: a Unix socket does not have it",
+            "2:1: interface means nothing at unix:/run/a: a Unix socket does not have it"
+        ]
+    );
+    assert_eq!(
+        of("<listen ip='2' mode='0600'/>"),
+        ["2:1: mode means nothing at *:2: only a Unix socket has it"]
+    );
+    let group = "<group name='y' source='10.0.0.1'><host ip='unix:/run/a'/></group>";
+    assert_eq!(
+        of(group),
+        ["2:1: source and mptcp of group \"y\" mean nothing for its hosts at Unix sockets"]
+    );
+}

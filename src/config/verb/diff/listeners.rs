@@ -74,7 +74,7 @@ fn find_blocking_listener(now: &Config, to: &Config) -> Option<(String, ListenAd
         others.any(|service| addresses(service).any(|it| it.overlaps(address)))
     };
     now.services.iter().find_map(|service| {
-        let mut listens = addresses(service).filter(|it| it.port != 0);
+        let mut listens = addresses(service).filter(|it| !it.is_chosen_by_system());
         let address = listens.find(|it| wanted(it, &service.name))?;
         Some((service.name.clone(), address.clone()))
     })

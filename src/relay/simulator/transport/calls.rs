@@ -37,7 +37,9 @@ impl Transport for SimulatedTransport {
         let (skip, client) = self.header();
         self.skip = skip;
         self.most_kept = self.most_kept.max(to.replay);
-        self.address = client.map_or(self.address, |client| client.ip());
+        if let Some(client) = client {
+            self.address = client.into();
+        }
         let farm = &network.farm.borrow();
         self.check_source(farm, to, from);
         if self.goes_on_with(to) {
@@ -51,7 +53,7 @@ impl Transport for SimulatedTransport {
             is_at_unchecked_port: farm.is_unchecked(to),
             since_ms: self.loop_ms,
         });
-        match farm.connect(to.address, from, &mut self.random, self.now_ms) {
+        match farm.connect(&to.address, from, &mut self.random, self.now_ms) {
             Ok(connect) => {
                 let random = &mut self.random;
                 let (peer, stream) = (Peer::new(random), random.index(251));
@@ -62,10 +64,11 @@ impl Transport for SimulatedTransport {
                 Ok(())
             }
             Err(error) => {
-                self.finish_attempt(match error {
+                self.finish_attempt(match &error {
                     ConnectError::Local(shortage) if shortage.is_of_address() => AttemptEnd::NoPort,
                     ConnectError::Local(_) => AttemptEnd::NoDescriptor,
-                    _ => AttemptEnd::Failed(Failure::Refused),
+                    ConnectError::Host(failure) => AttemptEnd::Failed(failure.clone()),
+                    ConnectError::ResetByHost => unreachable!("a host resets what it has accepted"),
                 });
                 Err(error)
             }
@@ -99,11 +102,14 @@ impl Transport for SimulatedTransport {
 
     fn asked_address(&self) -> Option<SocketAddr> {
         assert!(!self.group.is_locked(), "holds a lock meanwhile");
-        Some(ASKED)
+        self.address.ip().map(|_| ASKED)
     }
 
     fn local_address(&self) -> Option<SocketAddr> {
-        self.host.is_some().then(|| local_address(self.serial))
+        let picked = self.attempt.as_ref().map(|attempt| &attempt.picked);
+        let picked = picked.or(self.connected_to.as_ref());
+        let has_address = picked.is_some_and(|picked| picked.address.ip().is_some());
+        (self.host.is_some() && has_address).then(|| local_address(self.serial))
     }
 
     fn drop_host(&mut self) {

@@ -25,6 +25,7 @@ use super::opening::{Wants, any_opening};
 use super::peer::Peer;
 use super::socket::{Connect, Socket};
 use crate::balance::{Failure, HostId, Picked, Random};
+use crate::os::address::Address;
 use crate::os::outgoing::{ConnectOptions, SourceAddress};
 use crate::os::sockets::{DeadPeerTimes, Delivery};
 use crate::sync::{Counted, Counter};
@@ -100,8 +101,8 @@ pub(super) struct SimulatedTransport {
     pub(super) replayed: u64,
     /// Bytes written to the host, and to the client, in this run.
     pub(super) bytes: [u64; 2],
-    /// The client's address.
-    pub(super) address: IpAddr,
+    /// The client's address; of a Unix socket, its path.
+    pub(super) address: Address,
     /// The tokens of client and host.
     tokens: [usize; 2],
     /// The hosts that failed it.
@@ -195,7 +196,7 @@ impl SimulatedTransport {
     /// A client that connects.
     pub(super) fn new(
         serial: u32,
-        address: IpAddr,
+        address: Address,
         (timeouts, group, wants): (TimeoutsMs, Arc<Group>, Wants),
         now_ms: u64,
         mut random: Random,
@@ -295,12 +296,13 @@ impl SimulatedTransport {
         }
         let header = proxy_protocol::parse(bytes).expect("writes a wrong header");
         let (header, length) = header.expect("writes a part of a header");
-        match header {
-            ProxyHeader::Proxied { client, asked } => {
-                assert_eq!(client.ip(), self.address, "tells another client");
+        match (header, self.address.ip()) {
+            (ProxyHeader::Proxied { client, asked }, Some(ip)) => {
+                assert_eq!(client.ip(), ip, "tells another client");
                 assert_eq!(asked, ASKED, "tells another place");
             }
-            ProxyHeader::Own => panic!("does not tell its client"),
+            (ProxyHeader::Own, None) => {}
+            (header, address) => panic!("does not tell its client: {header:?}, {address:?}"),
         }
         self.lead = bytes[..length].to_vec();
     }

@@ -1,11 +1,11 @@
-//! The file of a Unix socket: created atomically with its permissions, never taken from a
+//! The file of a listening Unix socket: created atomically with its permissions, never taken from a
 //! process that listens, and removed at the end.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -16,11 +16,8 @@ use std::time::Duration;
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 
-use crate::os::files;
-use crate::os::rights::{self, Need};
-
-/// The accept backlog.
-const BACKLOG: i32 = 128;
+use super::files;
+use super::rights::{self, Need};
 
 /// Tries to lock the folder.
 const LOCK_TRIES: usize = 50;
@@ -28,17 +25,17 @@ const LOCK_TRIES: usize = 50;
 /// The pause between two tries: a second in all. Creating a socket takes much less.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-/// The file of a listening socket. Dropping it removes the file if it is still the same.
+/// The file of a listening Unix socket. Dropping it removes the file if it is still the same.
 #[derive(Debug)]
-pub(super) struct SocketFile {
+pub struct SocketFile {
     path: PathBuf,
     mode: u32,
     id: (u64, u64),
 }
 
 impl SocketFile {
-    /// Listens at `path`, with the permissions `mode`. A file that no process listens at is
-    /// replaced.
+    /// Listens at `path`, with the permissions `mode` and an accept backlog of this length. A file
+    /// that no process listens at is replaced.
     ///
     /// The socket is made under another name, gets its mode, listens, and only then moves
     /// into place. So at no time can other users open it, and no path leads to half of it.
@@ -48,7 +45,7 @@ impl SocketFile {
     /// or a system error.
     // Test: the_socket_is_for_its_user_and_group_alone_and_goes_with_the_process,
     // a_socket_with_a_live_server_is_not_taken.
-    pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+    pub fn listen(path: &Path, mode: u32, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
         // The temporary name may be short enough where the path is too long.
         address(path)?;
         // Keeps another txlb from checking and creating at the same time. Some systems lock
@@ -58,7 +55,7 @@ impl SocketFile {
         check_unused(path)?;
         let new = temporary_name(path);
         let folder = self::folder(path);
-        let made = create(&new, mode).map_err(|error| with_advice(folder, error));
+        let made = create(&new, mode, backlog).map_err(|error| with_advice(folder, error));
         let made = made.and_then(|listener| {
             let id = id(&fs::symlink_metadata(&new)?);
             fs::rename(&new, path).map_err(|error| explain_permission(path, error))?;
@@ -69,13 +66,24 @@ impl SocketFile {
         Ok((listener, SocketFile { path, mode, id }))
     }
 
+    /// Gives the file to another user and group, so that these may change its mode and remove it.
+    ///
+    /// # Errors
+    /// The system's: only root may do so.
+    pub fn change_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        match self.is_at(&self.path) {
+            true => lchown(&self.path, Some(uid), Some(gid)),
+            false => Ok(()),
+        }
+    }
+
     /// The path of the file.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Changes the permissions.
-    pub(super) fn set_mode(&mut self, mode: u32) {
+    pub fn set_mode(&mut self, mode: u32) {
         if mode == self.mode || !self.is_at(&self.path) {
             return;
         }
@@ -89,18 +97,38 @@ impl SocketFile {
     }
 
     /// Whether the file at `path` is this socket.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
+    pub fn is_at(&self, path: &Path) -> bool {
         fs::symlink_metadata(path).is_ok_and(|metadata| id(&metadata) == self.id)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_at(&self.path) {
-            // If this fails, the next start replaces the file.
-            let _ = fs::remove_file(&self.path);
+        if self.is_at(&self.path)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            let (path, advice) = (
+                self.path.display(),
+                rights::advice(&error, Need::Write, folder(&self.path)),
+            );
+            log::warn!(
+                "{path}: cannot remove the socket: {error}{advice}; the next start replaces it"
+            );
         }
     }
+}
+
+/// Checks whether [`SocketFile::listen`] would listen at `path`, and makes nothing.
+///
+/// # Errors
+/// As there: `AddrInUse` if a process listens there, `NotFound` if the folder is missing.
+pub fn check(path: &Path) -> io::Result<()> {
+    address(path)?;
+    let folder = folder(path);
+    open_folder(folder)?;
+    check_unused(path)?;
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::access(folder, access).map_err(|error| with_advice(folder, error.into()))
 }
 
 /// Device and inode: the identity of a file.
@@ -156,13 +184,18 @@ fn explain_permission(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(ErrorKind::PermissionDenied, advice)
 }
 
-/// An unused name in the same folder. It is short, since the address of a Unix socket has
-/// about 100 bytes.
+/// An unused name in the same folder. It is short, since the address of a Unix socket has about 100
+/// bytes. Where even that is too long it is `path` itself: then no path leads to the socket for a
+/// moment while a file that was left is replaced.
 fn temporary_name(path: &Path) -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!(".txlb{}.{number}", process::id());
-    folder(path).join(OsString::from(name))
+    let new = folder(path).join(OsString::from(name));
+    match SocketAddrUnix::new(&new) {
+        Ok(_) => new,
+        Err(_) => path.to_owned(),
+    }
 }
 
 /// Checks that no process listens at `path`, and that it may be replaced.
@@ -181,7 +214,7 @@ fn check_unused(path: &Path) -> io::Result<()> {
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(()),
         // EAGAIN: the accept backlog is full, so a process does listen.
         Ok(_) | Err(Errno::AGAIN) => {
-            let message = "another txlb answers there";
+            let message = "another process listens there";
             Err(io::Error::new(ErrorKind::AddrInUse, message))
         }
         Err(error) => Err(explain_permission(path, error.into())),
@@ -199,14 +232,14 @@ fn try_connect(path: &Path) -> Result<UnixStream, Errno> {
 
 /// Creates a listening socket at `path`. It listens last: until then connect(2) fails, so
 /// no client connects before the mode is set.
-fn create(path: &Path, mode: u32) -> io::Result<UnixListener> {
+fn create(path: &Path, mode: u32, backlog: i32) -> io::Result<UnixListener> {
     let address = address(path)?;
     // Left by an earlier process with this PID.
     let _ = fs::remove_file(path);
     let descriptor = new_socket()?;
     bind(&descriptor, &address)?;
     fs::set_permissions(path, Permissions::from_mode(mode))?;
-    listen(&descriptor, BACKLOG)?;
+    listen(&descriptor, backlog)?;
     Ok(UnixListener::from(descriptor))
 }
 
@@ -214,7 +247,7 @@ fn address(path: &Path) -> io::Result<SocketAddrUnix> {
     SocketAddrUnix::new(path).map_err(|error| match error {
         Errno::NAMETOOLONG => io::Error::new(
             ErrorKind::InvalidFilename,
-            "the path is too long for a socket: about 90 bytes are possible",
+            "the path is too long for a Unix socket: 103 bytes are possible, on Linux 107",
         ),
         error => error.into(),
     })
@@ -238,7 +271,7 @@ mod tests {
         let failed: Vec<_> = thread::scope(|scope| {
             let start = |number: u32| {
                 let path = folder.join(number.to_string());
-                scope.spawn(move || SocketFile::listen(&path, 0o660).map(drop))
+                scope.spawn(move || SocketFile::listen(&path, 0o660, 8).map(drop))
             };
             let all: Vec<_> = (0..16).map(start).collect();
             let ends = all.into_iter().map(|it| it.join().unwrap());

@@ -5,9 +5,12 @@
 use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::redact::Shown;
+use crate::os::address::{Address, UnixPath};
 
 /// Address of a host.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +34,8 @@ pub enum Endpoint {
         /// The port, or 0.
         port: u16,
     },
+    /// The path of a Unix socket.
+    Unix(Arc<Path>),
 }
 
 /// Where clients connect to.
@@ -38,7 +43,7 @@ pub enum Endpoint {
 pub struct ListenAddress {
     /// Which of this machine's addresses.
     pub host: ListenHost,
-    /// Which port, or the first of a range; 0 lets the system choose.
+    /// Which port, or the first of a range; 0 lets the system choose. A Unix socket has 0.
     pub port: u16,
     /// The last port of a range; else the same.
     pub last_port: u16,
@@ -64,11 +69,23 @@ impl ListenAddress {
         self.port != self.last_port
     }
 
-    /// Whether both have a port of the same host, as written. With port 0 the system chooses a
-    /// port, never the same twice.
+    /// The path of a Unix socket.
+    pub fn unix_path(&self) -> Option<&Arc<Path>> {
+        match &self.host {
+            ListenHost::Unix(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether the system chooses where it is: a port, never the same twice.
+    pub fn is_chosen_by_system(&self) -> bool {
+        self.port == 0 && self.unix_path().is_none()
+    }
+
+    /// Whether both have a port of the same host, as written, or the same path.
     pub fn overlaps(&self, other: &ListenAddress) -> bool {
         self.host == other.host
-            && self.port != 0
+            && !self.is_chosen_by_system()
             && self.port <= other.last_port
             && other.port <= self.last_port
     }
@@ -81,14 +98,16 @@ impl ListenAddress {
             ListenHost::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
             ListenHost::Zoned { ip, zone } => write!(f, "[{ip}{zone}]"),
             ListenHost::Name(name) => f.write_str(name),
+            ListenHost::Unix(path) => UnixPath(path).fmt(f),
         }
     }
 
     /// Writes the ports.
     fn write_ports(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_range() {
-            true => write!(f, ":{}-{}", self.port, self.last_port),
-            false => write!(f, ":{}", self.port),
+        match (&self.host, self.is_range()) {
+            (ListenHost::Unix(_), _) => Ok(()),
+            (_, true) => write!(f, ":{}-{}", self.port, self.last_port),
+            (_, false) => write!(f, ":{}", self.port),
         }
     }
 }
@@ -109,6 +128,8 @@ pub enum ListenHost {
     },
     /// All the addresses of a name.
     Name(String),
+    /// The path of a Unix socket.
+    Unix(Arc<Path>),
 }
 
 /// Why an address cannot be parsed, and what would be right.
@@ -135,6 +156,14 @@ pub enum AddressError {
     BadIpv4(String),
     /// An invalid host name.
     BadName(String),
+    /// What follows `unix:` is no absolute path.
+    PathNotAbsolute(String),
+    /// A Unix socket in Linux's abstract namespace, without a path.
+    AbstractSocket,
+    /// A path that no Unix socket can have; has its number of bytes.
+    PathTooLong(usize),
+    /// A path with control characters, which would spoil logs and tables.
+    ControlInPath,
 }
 
 impl Display for AddressError {
@@ -184,6 +213,23 @@ impl Display for AddressError {
                  at most 253 in all and 63 between dots",
                 Shown(text)
             ),
+            AddressError::PathNotAbsolute(text) => write!(
+                f,
+                "{} is no absolute path: write one such as unix:/run/app.sock",
+                Shown(text)
+            ),
+            AddressError::AbstractSocket => f.write_str(
+                "abstract Unix sockets (@NAME) are not supported: write a path such as \
+                 unix:/run/app.sock",
+            ),
+            AddressError::PathTooLong(bytes) => write!(
+                f,
+                "the path of a Unix socket has at most {MAX_PATH_BYTES} bytes, and this one has \
+                 {bytes}"
+            ),
+            AddressError::ControlInPath => {
+                f.write_str("the path of a Unix socket has no control characters")
+            }
         }
     }
 }
@@ -194,6 +240,9 @@ impl FromStr for Endpoint {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Some(path) = text.strip_prefix(UnixPath::PREFIX) {
+            return parse_path(path).map(Endpoint::Unix);
+        }
         // First, because it also parses `[fe80::1%2]:80`.
         if let Ok(address) = text.parse::<SocketAddr>() {
             return match address.port() {
@@ -221,24 +270,25 @@ impl FromStr for Endpoint {
 impl Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Address(address) => HostAddress(*address).fmt(f),
+            Endpoint::Address(address) => HostAddress(&Address::Ip(*address)).fmt(f),
             Endpoint::Zoned { ip, zone, port: 0 } => write!(f, "[{ip}{zone}]"),
             Endpoint::Zoned { ip, zone, port } => write!(f, "[{ip}{zone}]:{port}"),
             Endpoint::Name { host, port: 0 } => f.write_str(host),
             Endpoint::Name { host, port } => write!(f, "{host}:{port}"),
+            Endpoint::Unix(path) => UnixPath(path).fmt(f),
         }
     }
 }
 
 /// Shows the address of a host: without a port if that is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HostAddress(pub SocketAddr);
+pub struct HostAddress<'a>(pub &'a Address);
 
-impl Display for HostAddress {
+impl Display for HostAddress<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            SocketAddr::V4(address) if address.port() == 0 => address.ip().fmt(f),
-            SocketAddr::V6(address) if address.port() == 0 => {
+            Address::Ip(SocketAddr::V4(address)) if address.port() == 0 => address.ip().fmt(f),
+            Address::Ip(SocketAddr::V6(address)) if address.port() == 0 => {
                 write!(f, "[{}", address.ip())?;
                 if address.scope_id() != 0 {
                     write!(f, "%{}", address.scope_id())?;
@@ -254,6 +304,9 @@ impl FromStr for ListenAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
+        if let Some(path) = text.strip_prefix(UnixPath::PREFIX) {
+            return Ok(ListenAddress::new(ListenHost::Unix(parse_path(path)?), 0));
+        }
         let (host, ports) = split(text)?;
         let (port, last_port) = parse_ports(ports)?;
         let host = match host {
@@ -276,6 +329,27 @@ impl Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_host(f)?;
         self.write_ports(f)
+    }
+}
+
+/// The most bytes of a Unix socket's path on Linux (`sun_path`, which ends with a NUL).
+const MAX_PATH_BYTES: usize = 107;
+
+/// The path that stands after `unix:`.
+fn parse_path(text: &str) -> Result<Arc<Path>, AddressError> {
+    if text.starts_with('@') {
+        return Err(AddressError::AbstractSocket);
+    }
+    // A folder is no socket.
+    if !text.starts_with('/') || text.ends_with('/') {
+        return Err(AddressError::PathNotAbsolute(text.to_owned()));
+    }
+    if text.len() > MAX_PATH_BYTES {
+        return Err(AddressError::PathTooLong(text.len()));
+    }
+    match text.chars().any(char::is_control) {
+        true => Err(AddressError::ControlInPath),
+        false => Ok(Path::new(text).into()),
     }
 }
 
@@ -400,192 +474,4 @@ pub(super) fn is_host_name(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_is_printed_as_it_is_understood() {
-        let cases = [
-            ("10.0.0.1:80", "10.0.0.1:80"),
-            ("10.0.0.1:0080", "10.0.0.1:80"),
-            ("[::1]:80", "[::1]:80"),
-            ("[0:0::1]:65535", "[::1]:65535"),
-            ("[fe80::1%2]:80", "[fe80::1%2]:80"),
-            ("[fe80:0::1%eth0.100]:80", "[fe80::1%eth0.100]:80"),
-            ("lorien:1901", "lorien:1901"),
-            ("lb_1.example.org.:1", "lb_1.example.org.:1"),
-            ("10.0.0.1", "10.0.0.1"),
-            ("[0::1]", "[::1]"),
-            ("[fe80:0::1%2]", "[fe80::1%2]"),
-            ("[fe80::1%eth0]", "[fe80::1%eth0]"),
-            ("web.example.org", "web.example.org"),
-        ];
-        for (text, printed) in cases {
-            let endpoint: Endpoint = text.parse().unwrap();
-            assert_eq!(endpoint.to_string(), printed, "{text}");
-            assert_eq!(printed.parse::<Endpoint>().unwrap(), endpoint, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_listen_address_is_printed_as_it_is_understood() {
-        let cases = [
-            ("*:8080", "*:8080"),
-            (":8080", "*:8080"),
-            ("8080", "*:8080"),
-            ("*:0", "*:0"),
-            ("0.0.0.0:8080", "0.0.0.0:8080"),
-            ("[::]:8080", "[::]:8080"),
-            ("[::1]:0", "[::1]:0"),
-            ("[fe80::1%2]:80", "[fe80::1%2]:80"),
-            ("[fe80:0::1%br-lan]:80", "[fe80::1%br-lan]:80"),
-            ("localhost:7001", "localhost:7001"),
-            ("5000-5099", "*:5000-5099"),
-            ("[0::1]:5000-05099", "[::1]:5000-5099"),
-            ("10.0.0.1:5000-65535", "10.0.0.1:5000-65535"),
-            ("localhost:5000-5000", "localhost:5000"),
-        ];
-        for (text, printed) in cases {
-            let address: ListenAddress = text.parse().unwrap();
-            assert_eq!(address.to_string(), printed, "{text}");
-            assert_eq!(printed.parse::<ListenAddress>().unwrap(), address, "{text}");
-        }
-        let any: ListenAddress = "80".parse().unwrap();
-        assert_eq!(any, ListenAddress::new(ListenHost::Any, 80));
-    }
-
-    #[test]
-    fn ranges_of_one_host_overlap_where_they_share_a_port() {
-        let overlaps = |one: &str, two: &str| {
-            let [one, two] = [one, two].map(|it| it.parse::<ListenAddress>().unwrap());
-            assert_eq!(one.overlaps(&two), two.overlaps(&one));
-            one.overlaps(&two)
-        };
-        assert!(overlaps("*:80", "80"));
-        assert!(overlaps("*:80-90", "*:90-99"));
-        assert!(overlaps("*:80-90", "*:85"));
-        assert!(overlaps("*:1-65535", "*:85-86"));
-        assert!(!overlaps("*:80-90", "*:91-99"));
-        assert!(!overlaps("*:80-90", "127.0.0.1:80-90"), "as ever");
-        assert!(!overlaps("*:0", "*:0"));
-    }
-
-    #[test]
-    fn the_error_for_a_wrong_endpoint_says_what_would_be_right() {
-        let cases = [
-            ("", "the address is empty: write HOST:PORT"),
-            ("lorien:", "the port is missing: write lorien:PORT"),
-            ("*", "the host is missing: write HOST:PORT"),
-            (
-                "10.0.1",
-                "10.0.1 is not an IPv4 address: four numbers from 0 to 255",
-            ),
-            (
-                "[::g]",
-                "[::g] is not an IPv6 address: write one such as [::1]:PORT",
-            ),
-            (
-                "::1",
-                "an IPv6 address goes in brackets: write [ADDRESS]:PORT",
-            ),
-            ("[::1]80", "the port is missing: write [::1]80:PORT"),
-            ("80", "the host is missing: write HOST:80"),
-            (":80", "the host is missing: write HOST:80"),
-            ("*:80", "the host is missing: write HOST:80"),
-            ("lorien:0", "the port must be a number from 1 to 65535"),
-            ("10.0.0.1:0", "the port must be a number from 1 to 65535"),
-            ("lorien:65536", "the port must be a number from 1 to 65535"),
-            ("lorien:+80", "the port must be a number from 1 to 65535"),
-            ("[::1]:", "the port must be a number from 1 to 65535"),
-            (
-                "::1:80",
-                "an IPv6 address goes in brackets: write [ADDRESS]:PORT",
-            ),
-            (
-                "[::g]:80",
-                "[::g] is not an IPv6 address: write one such as [::1]:PORT",
-            ),
-            (
-                "[::1:80",
-                "[::1:80 is not an IPv6 address: write one such as [::1]:PORT",
-            ),
-            (
-                "10.0.0.256:80",
-                "10.0.0.256 is not an IPv4 address: four numbers from 0 to 255",
-            ),
-            (
-                "10.0.1:80",
-                "10.0.1 is not an IPv4 address: four numbers from 0 to 255",
-            ),
-        ];
-        for (text, message) in cases {
-            assert_eq!(
-                text.parse::<Endpoint>().unwrap_err().to_string(),
-                message,
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_error_for_a_wrong_listen_address_says_what_would_be_right() {
-        let cases = [
-            ("None", "the port is missing: write None:PORT"),
-            ("70000", "the port must be a number from 0 to 65535"),
-            ("*:http", "the port must be a number from 0 to 65535"),
-            ("*:0-9", "the port must be a number from 1 to 65535"),
-            ("*:1-", "the port must be a number from 1 to 65535"),
-            ("-", "the port must be a number from 1 to 65535"),
-            (
-                "*:99-90",
-                "the lower port of a range comes first: write 90-99",
-            ),
-            (
-                "[fe80::1%a b]:80",
-                "%a b is not an interface: write one such as [fe80::1%eth0]:PORT",
-            ),
-            (
-                "::1",
-                "an IPv6 address goes in brackets: write [ADDRESS]:PORT",
-            ),
-        ];
-        for (text, message) in cases {
-            assert_eq!(
-                text.parse::<ListenAddress>().unwrap_err().to_string(),
-                message,
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_name_is_what_a_resolver_would_take() {
-        let longest = format!("{0}.{0}.{0}.{1}", "a".repeat(63), "b".repeat(61));
-        assert_eq!(longest.len(), 253);
-        for name in [
-            "a",
-            "a-b",
-            "_srv.x",
-            "example.org.",
-            "xn--nxasmq6b",
-            &longest,
-        ] {
-            assert!(is_host_name(name), "{name}");
-        }
-        let too_long = format!("{longest}b");
-        let label_too_long = "a".repeat(64);
-        for name in [
-            "",
-            ".",
-            "a..b",
-            "-a",
-            "a b",
-            "bücher",
-            "a\n",
-            &too_long,
-            &label_too_long,
-        ] {
-            assert!(!is_host_name(name), "{name}");
-        }
-    }
-}
+mod tests;
