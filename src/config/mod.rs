@@ -56,6 +56,8 @@ use std::time::Duration;
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
+    /// Whether changes of the file are found and put in force (`watch`, default false).
+    pub watch: bool,
     /// The services, in the file's order.
     pub services: Vec<Service>,
     /// The admin interfaces and users; `None` without an `<admin>` element.

@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use super::attributes::{
     CHECK, CHECK_TIME, CLIENT, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST,
-    HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_WEB, Presence, ROUTE, SERVICE, SSH, USER, WEB,
+    HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_ROOT, OLD_WEB, Presence, ROOT, ROUTE, SERVICE, SSH,
+    USER, WEB,
 };
 use super::value::{NO_ADDRESS, ValueKind};
 
@@ -150,8 +151,8 @@ static SCHEMA: LazyLock<Vec<ElementSchema>> = LazyLock::new(|| {
         help: "the first of the user's public keys",
     };
     vec![
-        without_attributes(ROOTS[0], SECTIONS),
-        without_attributes(ROOTS[1], SECTIONS),
+        ROOT.schema(SECTIONS),
+        OLD_ROOT.schema(SECTIONS),
         SERVICE.schema(
             const {
                 &[

@@ -22,6 +22,7 @@ use super::handle::{
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
 use super::status::{Outcome, Sessions, Status, StoredStatus, table};
+use super::watch::FileWatch;
 use crate::calendar::since_1970_ms;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
 use crate::config::{Config, Reading, edit, hide_passwords, print};
@@ -43,7 +44,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Limit of listed sessions.
-const MAX_LISTED_SESSIONS: usize = 10_000;
+pub(super) const MAX_LISTED_SESSIONS: usize = 10_000;
 
 /// How long workers may take to list sessions.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -134,7 +135,10 @@ pub(super) struct Controller {
     pub(super) stored: Option<Stored>,
     pub(super) reconfigurables: Vec<Box<dyn Reconfigure>>,
     pub(super) autosave: Autosave,
+    pub(super) watch: FileWatch,
     pub(super) stopping: bool,
+    /// Whether `resign` was said: the services serve, and are not ready.
+    resigned: bool,
     pub(super) ending: Ending,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
@@ -154,7 +158,9 @@ impl Controller {
             stored: None,
             reconfigurables,
             autosave,
+            watch: FileWatch::default(),
             stopping: false,
+            resigned: false,
             ending: Ending::default(),
             last_reload: None,
             last_save: None,
@@ -164,6 +170,7 @@ impl Controller {
             controller.warn(&file, &reading.warnings);
             controller.stored = Some(Stored::new(file, reading.config));
         }
+        controller.set_tasks();
         controller.announce_listeners(&[]);
         controller
     }
@@ -181,10 +188,15 @@ impl Controller {
             if self.autosave.is_due(Instant::now()) {
                 self.autosave_if_changed();
             }
+            self.look_at_file();
             self.ending.run(&self.data_plane);
-            let autosave = self.autosave.poll_timeout(Instant::now());
-            let ending = self.ending.poll_timeout(self.data_plane.now_ms());
-            let request = match autosave.into_iter().chain(ending).min() {
+            let now = Instant::now();
+            let timeouts = [
+                self.autosave.poll_timeout(now),
+                self.watch.poll_timeout(now),
+                self.ending.poll_timeout(self.data_plane.now_ms()),
+            ];
+            let request = match timeouts.into_iter().flatten().min() {
                 Some(timeout) => requests.recv_timeout(timeout),
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -292,6 +304,8 @@ impl Controller {
                 let outcome = self.rebalance(service, group.as_deref(), *rate);
                 self.answer(outcome).with_message()
             }
+            Action::Resign => self.resign(true),
+            Action::Resume => self.resign(false),
             Action::ReopenLog => {
                 let outcome = self.reopen();
                 self.answer(outcome.map(|()| String::new()))
@@ -320,6 +334,17 @@ impl Controller {
             }
         }
         answer
+    }
+
+    /// Executes `resign` and `resume`: says whether what asks for readiness shall send clients here.
+    fn resign(&mut self, resign: bool) -> Response {
+        let message = match (self.resigned, resign) {
+            (was, is) if was == is => "nothing has changed: it is so already",
+            (_, true) => "resigned: not ready any more, and whoever comes is served",
+            (_, false) => "resumed: ready again if the services are",
+        };
+        self.resigned = resign;
+        self.answer(Ok(message.to_owned())).with_message()
     }
 
     fn retry(&mut self, host: &HostKey) -> Result<String, String> {
@@ -376,6 +401,7 @@ impl Controller {
     /// Stops. The receiver hangs up when all listeners are closed.
     fn start_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
         self.stopping = true;
+        self.watch.set(false, Instant::now());
         self.ending.stop();
         let open = self.data_plane.open();
         let message = match (open, grace.map(|grace| grace.as_secs_f64())) {
@@ -417,6 +443,7 @@ impl Controller {
         let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
         Status {
             stopping: self.stopping,
+            resigned: self.resigned,
             stored: StoredStatus {
                 file,
                 unsaved,

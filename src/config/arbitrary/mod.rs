@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::attributes::{
     CHECK, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LISTENER,
-    LOGGING, ROUTE, SERVICE, SSH, USER, WEB,
+    LOGGING, ROOT, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::value::{Value, seconds_text};
 use super::verb::options;
@@ -399,6 +399,7 @@ pub(super) fn config(random: &mut Random) -> Config {
         admin: random.maybe(admin),
         control: random.maybe(|random| vary(random, &CONTROL, Control::default())),
         logging: vary(random, &LOGGING, Logging::default()),
+        ..vary(random, &ROOT, Config::default())
     }
 }
 
@@ -428,6 +429,7 @@ pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
         manager: *random.pick(&[from.manager, other.manager]),
         control: random.pick(&[from.control.clone(), other.control]).clone(),
         logging: random.pick(&[from.logging.clone(), other.logging]).clone(),
+        watch: *random.pick(&[from.watch, other.watch]),
     }
 }
 

@@ -46,6 +46,10 @@ pub enum Action {
         /// Even if unsaved changes are lost.
         force: bool,
     },
+    /// Say that nothing is ready, and serve on.
+    Resign,
+    /// Take that back.
+    Resume,
     /// Open the log anew.
     ReopenLog,
     /// Stop.
@@ -177,6 +181,8 @@ impl Action {
                 .with("rate", rate),
             Action::SaveConfig { force } => Values::new(&SAVE_CONFIG).with("force", force),
             Action::Reload { force } => Values::new(&RELOAD).with("force", force),
+            Action::Resign => Values::new(&RESIGN),
+            Action::Resume => Values::new(&RESUME),
             Action::ReopenLog => Values::new(&REOPEN_LOG),
             Action::Shutdown { grace } => {
                 let grace = grace.map(|grace| seconds_text(Some(grace)));
@@ -270,6 +276,16 @@ pub(super) static RELOAD: CommandSchema = action(
         force: values.is_forced(),
     },
 );
+
+pub(super) static RESIGN: CommandSchema = action(
+    "resign",
+    Vec::new,
+    "say that nothing is ready, so that clients are sent elsewhere; serve on",
+    |_| Action::Resign,
+);
+
+pub(super) static RESUME: CommandSchema =
+    action("resume", Vec::new, "take resign back", |_| Action::Resume);
 
 pub(super) static REOPEN_LOG: CommandSchema =
     action("reopenLog", Vec::new, "reopen the log", |_| {

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use super::{CommandError, ParseError};
 use crate::config::attributes::{
-    Attribute, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, SSH, WEB,
+    Attribute, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, ROOT, SSH, WEB,
 };
 use crate::config::error::nearest;
 use crate::config::value::{NO_ADDRESS, Value, ValueKind};
@@ -118,6 +118,15 @@ enum Place<'a, T> {
     Optional(&'a mut Option<T>),
 }
 
+static ROOT_ELEMENT: Section<Config> = Section {
+    path: "config",
+    table: &ROOT,
+    get: |config| Some(config),
+    place: |config| Place::Always(config),
+    adding: &[],
+    check: |_, _| Ok(()),
+};
+
 static ADMIN: Section<Admin> = Section {
     path: "admin",
     table: &ElementTable {
@@ -217,6 +226,7 @@ static LOG: Section<Logging> = Section {
 /// Every option, in the order of the file.
 static OPTIONS: LazyLock<Vec<OptionSchema>> = LazyLock::new(|| {
     [
+        ROOT_ELEMENT.options(),
         ADMIN.options(),
         ADMIN_WEB.options(),
         ADMIN_SSH.options(),
