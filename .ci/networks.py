@@ -142,6 +142,12 @@ class Balancer:
         self.machine.start("txlb", self.program, "-w", "1", "-f", self.file)
         until(f"txlb of {self.machine.name}", lambda: self.ctl("ready", check=False).returncode == 0)
 
+    def end(self, number):
+        return self.machine.end("txlb", number)
+
+    def ended(self):
+        return self.machine.children.pop("txlb").wait(TIMEOUT_S)
+
     def ctl(self, *words, check=True):
         return self.machine.run(self.program, "ctl", *words, check=check)
 
