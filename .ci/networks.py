@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 
-PORT = 8000  # of the service and of its hosts
+PORT = 8000  # of services and of their hosts, where none is said
 TIMEOUT_S = 20
 PR_SET_PDEATHSIG = 1
 
@@ -177,17 +177,23 @@ class Server(socketserver.ThreadingTCPServer):
         """A session that was cut is what is tried here."""
 
 
+def place(address):
+    """Address and port of ADDRESS or ADDRESS:PORT."""
+    host, _, port = address.partition(":")
+    return host, int(port or PORT)
+
+
 def hosts(*pairs):
     """Hosts, each given as NAME=ADDRESS."""
     for name, address in (pair.split("=") for pair in pairs):
-        server = Server((address, PORT), Host)
+        server = Server(place(address), Host)
         server.name = name
         threading.Thread(target=server.serve_forever).start()
 
 
 def who(address, source="", timeout=0.25):
     """The host that a new client gets."""
-    with socket.create_connection((address, PORT), timeout, (source, 0) if source else None) as client:
+    with socket.create_connection(place(address), timeout, (source, 0) if source else None) as client:
         client.settimeout(timeout)
         name = client.makefile("rb").readline()
         if not name.endswith(b"\n"):
@@ -215,7 +221,7 @@ def sessions(address, count):
     """Long sessions. Prints the number that live whenever a line is read."""
     alive = {}
     for number in range(int(count)):
-        client = socket.create_connection((address, PORT), 2)
+        client = socket.create_connection(place(address), 2)
         name = client.makefile("rb", buffering=0).readline()
         assert name, "no name"
         client.setblocking(False)
@@ -243,9 +249,9 @@ def sessions(address, count):
 class Clients:
     """New clients all the time, and long sessions, from a machine to an address."""
 
-    def __init__(self, machine, address, count):
+    def __init__(self, inside, address, count):
         self.served, self.failed = [], collections.Counter()
-        words = machine.inside(sys.executable, __file__)
+        words = inside(sys.executable, __file__)
         self.long = start([*words, "sessions", address, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           text=True)
         assert int(self.long.stdout.readline()) == count
@@ -279,7 +285,7 @@ class Clients:
 
 def trial(what, machine, address, count, event, settled, after_s=1.5):
     """Has an event happen under load. Prints and returns the longest gap and the sessions that were lost."""
-    load = Clients(machine, address, count)
+    load = Clients(machine.inside, address, count)
     begin = time.monotonic()
     event()
     until(what, settled)

@@ -49,6 +49,9 @@ pub(super) const MAX_LISTED_SESSIONS: usize = 10_000;
 /// How long workers may take to list sessions.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The answer to `resign`.
+const RESIGNED: &str = "resigned: not ready any more, and whoever comes is served";
+
 /// Error text where txlb has no configuration file.
 pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
 
@@ -244,7 +247,12 @@ impl Controller {
         } = request;
         let generation = self.data_plane.generation();
         let wait = match &request {
-            Request::Command(Command::Change(verb)) => verb.drain_wait(),
+            Request::Command(Command::Change(verb)) => {
+                verb.drain_wait().map(|(host, wait)| (Some(host), wait))
+            }
+            Request::Command(Command::Action(Action::Resign { wait: Some(wait) })) => {
+                Some((None, *wait))
+            }
             _ => None,
         };
         let answer = match expected_generation {
@@ -257,7 +265,10 @@ impl Controller {
         };
         if let Some((host, wait)) = wait
             && answer.outcome.is_ok()
-            && let Some(waiter) = self.waiter(&host, wait, &response)
+            && let Some(waiter) = match &host {
+                Some(host) => self.waiter(host, wait, &response),
+                None => Some(self.wait_for(Vec::new(), wait, RESIGNED, &response)),
+            }
         {
             return self.ending.wait(waiter);
         }
@@ -304,7 +315,7 @@ impl Controller {
                 let outcome = self.rebalance(service, group.as_deref(), *rate);
                 self.answer(outcome).with_message()
             }
-            Action::Resign => self.resign(true),
+            Action::Resign { .. } => self.resign(true),
             Action::Resume => self.resign(false),
             Action::ReopenLog => {
                 let outcome = self.reopen();
@@ -340,7 +351,7 @@ impl Controller {
     fn resign(&mut self, resign: bool) -> Response {
         let message = match (self.resigned, resign) {
             (was, is) if was == is => "nothing has changed: it is so already",
-            (_, true) => "resigned: not ready any more, and whoever comes is served",
+            (_, true) => RESIGNED,
             (_, false) => "resumed: ready again if the services are",
         };
         self.resigned = resign;

@@ -1,5 +1,7 @@
 //! The verbs `resign` and `resume`: txlb says that nothing is ready, and serves on.
 
+use std::time::{Duration, Instant};
+
 use crate::support::client::{Session, who_in_turn};
 use crate::support::config::web;
 use crate::support::control::Controlled;
@@ -29,6 +31,9 @@ fn one_that_resigns_is_not_ready_and_serves_whoever_comes() {
     open.echo(1000);
     let again = controlled.tell(&["resign"]);
     assert!(again.contains("it is so already"), "{again}");
+    let asked = Instant::now();
+    controlled.tell(&["resign", "wait=0.5"]);
+    assert!(asked.elapsed() >= Duration::from_millis(500));
     controlled.txlb.wait_for("generation 1: resign; by uid ");
     let said = controlled.tell(&["resume"]);
     assert!(said.starts_with("resumed"), "{said}");

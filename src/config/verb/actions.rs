@@ -47,7 +47,10 @@ pub enum Action {
         force: bool,
     },
     /// Say that nothing is ready, and serve on.
-    Resign,
+    Resign {
+        /// How long to wait before it is answered; `None` is not at all.
+        wait: Option<Duration>,
+    },
     /// Take that back.
     Resume,
     /// Open the log anew.
@@ -181,7 +184,10 @@ impl Action {
                 .with("rate", rate),
             Action::SaveConfig { force } => Values::new(&SAVE_CONFIG).with("force", force),
             Action::Reload { force } => Values::new(&RELOAD).with("force", force),
-            Action::Resign => Values::new(&RESIGN),
+            Action::Resign { wait } => {
+                let wait = wait.map(|wait| seconds_text(Some(wait)));
+                Values::new(&RESIGN).maybe("wait", wait)
+            }
             Action::Resume => Values::new(&RESUME),
             Action::ReopenLog => Values::new(&REOPEN_LOG),
             Action::Shutdown { grace } => {
@@ -279,9 +285,15 @@ pub(super) static RELOAD: CommandSchema = action(
 
 pub(super) static RESIGN: CommandSchema = action(
     "resign",
-    Vec::new,
+    || vec![optional("wait", ValueKind::Grace)],
     "say that nothing is ready, so that clients are sent elsewhere; serve on",
-    |_| Action::Resign,
+    |values| {
+        let given = values.text("wait");
+        let wait = given.and_then(|text| Value::detached("wait", text).seconds().ok());
+        Action::Resign {
+            wait: wait.map(Option::unwrap_or_default),
+        }
+    },
 );
 
 pub(super) static RESUME: CommandSchema =

@@ -4,8 +4,12 @@ use super::*;
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{print, read, schema};
 
-fn config(inside: &str) -> Config {
-    let text = format!("<config>{inside}</config>");
+/// A configuration of this text, or of what is inside of `<config>`.
+fn config(text: &str) -> Config {
+    let text = match text.starts_with("<config ") {
+        true => text.to_owned(),
+        false => format!("<config>{text}</config>"),
+    };
     read(text.as_bytes()).unwrap().config
 }
 
@@ -20,7 +24,7 @@ fn set_option(name: &str, value: &str) -> Verb {
     command.unwrap().into_change().unwrap()
 }
 
-const FULL: &str = r#"
+const FULL: &str = r#"<config watch="true">
     <admin>
       <web listen="localhost:7001" enable="true" secure="true" refresh="10" cert="C" key="K" names="a b"/>
       <ssh listen="localhost:2222" enable="true"/>
@@ -31,7 +35,8 @@ const FULL: &str = r#"
       <heartbeat interval="3" enable="true"/>
     </manager>
     <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
-    <logging file="F" connections="true"/>"#;
+    <logging file="F" connections="true"/>
+    </config>"#;
 
 #[test]
 fn every_attribute_of_the_file_is_an_option() {
@@ -40,6 +45,7 @@ fn every_attribute_of_the_file_is_an_option() {
         .map(str::to_owned)
         .collect::<Vec<_>>();
     for (prefix, name) in [
+        ("", "config"),
         ("admin.", "web"),
         ("admin.", "ssh"),
         ("manager.", "hostCheck"),
