@@ -19,6 +19,7 @@ use super::handle::{
     Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, ResponseData,
     push_clean,
 };
+use super::ready_verbs::RESIGNED;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
 use super::status::{Outcome, Sessions, Status, StoredStatus, table};
@@ -48,9 +49,6 @@ pub(super) const MAX_LISTED_SESSIONS: usize = 10_000;
 
 /// How long workers may take to list sessions.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The answer to `resign`.
-const RESIGNED: &str = "resigned: not ready any more, and whoever comes is served";
 
 /// Error text where txlb has no configuration file.
 pub(super) const NO_FILE: &str = "there is no configuration file: txlb was started without one";
@@ -141,7 +139,7 @@ pub(super) struct Controller {
     pub(super) watch: FileWatch,
     pub(super) stopping: bool,
     /// Whether `resign` was said: the services serve, and are not ready.
-    resigned: bool,
+    pub(super) resigned: bool,
     pub(super) ending: Ending,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
@@ -347,17 +345,6 @@ impl Controller {
         answer
     }
 
-    /// Executes `resign` and `resume`: says whether what asks for readiness shall send clients here.
-    fn resign(&mut self, resign: bool) -> Response {
-        let message = match (self.resigned, resign) {
-            (was, is) if was == is => "nothing has changed: it is so already",
-            (_, true) => RESIGNED,
-            (_, false) => "resumed: ready again if the services are",
-        };
-        self.resigned = resign;
-        self.answer(Ok(message.to_owned())).with_message()
-    }
-
     fn retry(&mut self, host: &HostKey) -> Result<String, String> {
         let config = self.data_plane.config();
         host.check(config).map_err(|error| error.to_string())?;
@@ -449,7 +436,7 @@ impl Controller {
         self.answer(Ok(String::new())).with(data)
     }
 
-    fn status(&mut self) -> Status {
+    pub(super) fn status(&mut self) -> Status {
         let unsaved = self.unsaved().len();
         let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
         Status {
@@ -463,29 +450,6 @@ impl Controller {
             },
             ..self.data_plane.status()
         }
-    }
-
-    /// Executes the verb `ready`. It fails while new sessions are not served.
-    fn ready(&mut self, service: Option<&str>) -> Response {
-        let readiness = self.status().readiness();
-        if let Some(service) = service
-            && !readiness.knows(service)
-        {
-            return self.answer(Err(format!("there is no service {service:?}")));
-        }
-        let mut lines = readiness.reasons(service);
-        let outcome = match lines.first() {
-            Some(reason) => Err(format!("not ready: {reason}")),
-            None => Ok(String::new()),
-        };
-        match (lines.len(), service) {
-            (0, None) => lines.push("every service can take new sessions".to_owned()),
-            (0, Some(service)) => lines.push(format!("service {service} can take new sessions")),
-            // The error says it.
-            (1, _) => lines.clear(),
-            _ => {}
-        }
-        self.answer(outcome).with(ResponseData::Lines(lines))
     }
 
     fn sessions(&self) -> Sessions {

@@ -16,6 +16,7 @@ mod inheritance;
 mod limits;
 mod line_protocol;
 mod listeners;
+mod ready_verbs;
 mod recovery;
 mod resolutions;
 mod resolver;

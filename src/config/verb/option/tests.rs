@@ -6,7 +6,10 @@ use crate::config::{print, read, schema};
 
 /// A configuration of this text, or of what is inside of `<config>`.
 fn config(text: &str) -> Config {
-    let text = match text.starts_with("<config ") {
+    let is_whole = ["<config ", "<config>"]
+        .iter()
+        .any(|it| text.starts_with(it));
+    let text = match is_whole {
         true => text.to_owned(),
         false => format!("<config>{text}</config>"),
     };
