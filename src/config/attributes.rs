@@ -12,10 +12,9 @@ use super::codec::{
     STATE, STATUS, TIMEOUT, URL_PATH, WEIGHT, WHEN_FAILED,
 };
 use super::error::Error;
-use super::schema::ROOTS;
 use super::value::{Value, ValueKind, path_text, seconds_text};
 use super::{
-    Access, Config, Control, CustomNames, Group, Host, ListenAddress, ListenHost, Listener,
+    Access, Control, CustomNames, General, Group, Host, ListenAddress, ListenHost, Listener,
     Logging, Manager, PeriodicTask, Route, Service, Ssh, User, Web,
 };
 
@@ -95,17 +94,11 @@ macro_rules! attribute {
     };
 }
 
-pub(super) static ROOT: ElementTable<Config> = ElementTable {
-    name: ROOTS[0],
-    new: Config::default,
+pub(super) static CONFIG: ElementTable<General> = ElementTable {
+    name: "config",
+    new: General::default,
     attributes: &[attribute!("watch" => FLAG watch, Optional, Nothing,
             "whether the file is read again when it has changed")],
-};
-
-/// PythonDirector's name of `<config>`.
-pub(super) static OLD_ROOT: ElementTable<Config> = ElementTable {
-    name: ROOTS[1],
-    ..ROOT
 };
 
 pub(super) static SERVICE: ElementTable<Service> = ElementTable {

@@ -6,8 +6,8 @@
 use std::fmt::{self, Write as _};
 
 use super::attributes::{
-    CHECK, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
-    LISTENER, LOGGING, Presence, ROOT, ROUTE, SERVICE, SSH, USER, WEB,
+    CHECK, CONFIG, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
+    LISTENER, LOGGING, Presence, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::redact::PASSWORD_MASK;
 use super::{Admin, Config, Group, Manager, Service, User};
@@ -177,7 +177,7 @@ pub(super) fn config(config: &Config) -> XmlElement {
     children.push(manager(&config.manager));
     children.extend(config.control.as_ref().map(|it| CONTROL.write(it)));
     children.push(LOGGING.write(&config.logging));
-    ROOT.write(config).with(children)
+    CONFIG.write(&config.general).with(children)
 }
 
 pub(super) fn service(service: &Service) -> XmlElement {

@@ -128,7 +128,7 @@ impl Controller {
     pub(super) fn set_tasks(&mut self) {
         let config = self.data_plane.config();
         self.autosave.set_task(config.manager.config_check);
-        let watch = config.watch && self.stored.is_some() && !self.stopping;
+        let watch = config.general.watch && self.stored.is_some() && !self.stopping;
         self.watch.set(watch, Instant::now());
     }
 

@@ -12,12 +12,14 @@ use std::sync::LazyLock;
 
 use super::{CommandError, ParseError};
 use crate::config::attributes::{
-    Attribute, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, ROOT, SSH, WEB,
+    Attribute, CONFIG, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, SSH,
+    WEB,
 };
 use crate::config::error::nearest;
 use crate::config::value::{NO_ADDRESS, Value, ValueKind};
 use crate::config::{
-    Admin, Config, Control, CustomNames, Error, ListenAddress, Logging, PeriodicTask, Ssh, Web,
+    Admin, Config, Control, CustomNames, Error, General, ListenAddress, Logging, PeriodicTask, Ssh,
+    Web,
 };
 
 /// An option that `setOption` sets.
@@ -118,11 +120,11 @@ enum Place<'a, T> {
     Optional(&'a mut Option<T>),
 }
 
-static ROOT_ELEMENT: Section<Config> = Section {
+static GENERAL: Section<General> = Section {
     path: "config",
-    table: &ROOT,
-    get: |config| Some(config),
-    place: |config| Place::Always(config),
+    table: &CONFIG,
+    get: |config| Some(&config.general),
+    place: |config| Place::Always(&mut config.general),
     adding: &[],
     check: |_, _| Ok(()),
 };
@@ -226,7 +228,7 @@ static LOG: Section<Logging> = Section {
 /// Every option, in the order of the file.
 static OPTIONS: LazyLock<Vec<OptionSchema>> = LazyLock::new(|| {
     [
-        ROOT_ELEMENT.options(),
+        GENERAL.options(),
         ADMIN.options(),
         ADMIN_WEB.options(),
         ADMIN_SSH.options(),

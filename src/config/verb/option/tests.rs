@@ -4,14 +4,11 @@ use super::*;
 use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{print, read, schema};
 
-/// A configuration of this text, or of what is inside of `<config>`.
-fn config(text: &str) -> Config {
-    let is_whole = ["<config ", "<config>"]
-        .iter()
-        .any(|it| text.starts_with(it));
+fn config(inside: &str) -> Config {
+    let is_whole = inside.starts_with("<config ") || inside.starts_with("<config>");
     let text = match is_whole {
-        true => text.to_owned(),
-        false => format!("<config>{text}</config>"),
+        true => inside.to_owned(),
+        false => format!("<config>{inside}</config>"),
     };
     read(text.as_bytes()).unwrap().config
 }
@@ -39,7 +36,7 @@ const FULL: &str = r#"<config watch="true">
     </manager>
     <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
     <logging file="F" connections="true"/>
-    </config>"#;
+</config>"#;
 
 #[test]
 fn every_attribute_of_the_file_is_an_option() {
@@ -48,12 +45,12 @@ fn every_attribute_of_the_file_is_an_option() {
         .map(str::to_owned)
         .collect::<Vec<_>>();
     for (prefix, name) in [
-        ("", "config"),
         ("admin.", "web"),
         ("admin.", "ssh"),
         ("manager.", "hostCheck"),
         ("manager.", "configCheck"),
         ("manager.", "heartbeat"),
+        ("", "config"),
         ("", "control"),
         ("", "logging"),
     ] {
