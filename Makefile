@@ -12,8 +12,8 @@
 #   make deb             a package for Debian, in target/debian, with the static program
 #   make clean           removes target
 #
-# DESTDIR is put in front of where things go, for packagers. TXLB_COMMIT in the environment is what "txlb -VV" says of the
-# commit where there is no repository, such as "0123456789ab of 2026-11-29".
+# DESTDIR is put in front of where things go, for packagers. Where there is no repository, TXLB_COMMIT in the environment
+# is the commit that "txlb -VV" tells, such as "0123456789ab of 2026-11-29".
 
 PREFIX     = /usr/local
 SBINDIR    = $(PREFIX)/sbin
