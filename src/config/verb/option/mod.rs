@@ -12,12 +12,14 @@ use std::sync::LazyLock;
 
 use super::{CommandError, ParseError};
 use crate::config::attributes::{
-    Attribute, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, SSH, WEB,
+    Attribute, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, RESOLVER, SSH,
+    WEB,
 };
 use crate::config::error::nearest;
 use crate::config::value::{NO_ADDRESS, Value, ValueKind};
 use crate::config::{
-    Admin, Config, Control, CustomNames, Error, ListenAddress, Logging, PeriodicTask, Ssh, Web,
+    Admin, Config, Control, CustomNames, Error, ListenAddress, Logging, PeriodicTask, Resolver,
+    Ssh, Web,
 };
 
 /// An option that `setOption` sets.
@@ -214,6 +216,15 @@ static LOG: Section<Logging> = Section {
     check: |_, _| Ok(()),
 };
 
+static NAME_SERVERS: Section<Resolver> = Section {
+    path: "resolver",
+    table: &RESOLVER,
+    get: |config| Some(&config.resolver),
+    place: |config| Place::Always(&mut config.resolver),
+    adding: &[],
+    check: |_, _| Ok(()),
+};
+
 /// Every option, in the order of the file.
 static OPTIONS: LazyLock<Vec<OptionSchema>> = LazyLock::new(|| {
     [
@@ -225,6 +236,7 @@ static OPTIONS: LazyLock<Vec<OptionSchema>> = LazyLock::new(|| {
         MANAGER_HEARTBEAT.options(),
         CONTROL_SOCKET.options(),
         LOG.options(),
+        NAME_SERVERS.options(),
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,1 @@
+//! Name servers of all kinds.
