@@ -328,7 +328,7 @@ fn host(random: &mut Random, name: String) -> Host {
 }
 
 /// Not each address has members.
-fn forget_mistake(host: &mut Host) {
+pub(super) fn forget_mistake(host: &mut Host) {
     if host.mistake().is_some() {
         host.each = Each::No;
     }

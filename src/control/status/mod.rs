@@ -411,6 +411,7 @@ mod tests {
 
     use super::*;
     use crate::balance::Failure;
+    use crate::config::Each;
     use crate::json::Json;
     use crate::relay::Topic;
 
@@ -469,6 +470,13 @@ mod tests {
                     missed_weights: Some("weightlc".to_owned()),
                     open: 1,
                     hosts: vec![host()],
+                    each: vec![MemberCount {
+                        name: "web".to_owned(),
+                        endpoint: "web.test:80".to_owned(),
+                        each: Each::Address,
+                        members: 3,
+                        failure: Some("SERVFAIL".to_owned()),
+                    }],
                 }],
             }],
             stored: StoredStatus {
@@ -501,8 +509,9 @@ mod tests {
                 + r#""text":"host web:main/a is healthy"}],"services":[{"name":"web","#
                 + r#""listens":["[::1]:80"],"enabled":"main","routes":[{"sni":["a.test"],"#
                 + r#""alpn":[],"group":"main"}],"open":1,"total":3,"groups":[{"name":"#
-                + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
-                + r#""address":null,"weight":5,"state":"drain","backup":true,"health":"failed","since_ms":8,"#
+                + r#""main","scheduler":"leastc","open":1,"each":[{"name":"web","ip":"web.test:80","each":"true","#
+                + r#""members":3,"error":"SERVFAIL"}],"hosts":[{"name":"a \"b\"","ip":"db:1","#
+                + r#""address":null,"weight":5,"state":"drain","backup":true,"member_of":null,"health":"failed","since_ms":8,"#
                 + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#
                 + r#""last_error_ms":9,"agent":null,"emptied_ms":null,"open":1,"busy":0,"total":3,"#
                 + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#

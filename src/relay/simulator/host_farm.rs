@@ -14,6 +14,11 @@ use rustix::io::Errno;
 use super::super::ending::{EndCause, HostCauses};
 use super::super::failure::{ConnectError, Shortage, classify_connect_error};
 use super::super::plan::Group;
+use super::any_hosts::{
+    add_host, any_behaviour, any_checks, any_endpoint, any_records, any_report, any_result,
+    any_scheduler, any_slow_start, any_source, any_state, any_version, any_weight, expand,
+    source_addresses, template,
+};
 use super::socket::Connect;
 use super::transport::ASKED;
 use super::world::WORKERS;
@@ -21,8 +26,8 @@ use crate::balance::{
     AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
 };
 use crate::config::{
-    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, Initial, ProxyVersion, Scheduler,
-    Source,
+    self, Algorithm, Check, CheckKind, Each, Endpoint, Host, HostState, Initial, ProxyVersion,
+    Record, Scheduler, Source, SrvRecord,
 };
 use crate::os::outgoing::SourceAddress;
 
@@ -31,14 +36,14 @@ const SYSTEM_GIVES_UP_MS: u64 = 130_000;
 
 /// Hosts differ by port.
 pub(super) const FIRST_PORT: u16 = 1000;
-const PORTS: u16 = 10;
+pub(super) const PORTS: u16 = 10;
 
 /// How long a sticky client is remembered after its last session.
 const REMEMBERED_MS: u64 = 30 * 60 * 1000;
 
 /// How a host answers a connect.
 #[derive(Debug, Clone, Copy)]
-enum Behaviour {
+pub(super) enum Behaviour {
     Accepts,
     Refuses,
     Silent,
@@ -47,8 +52,12 @@ enum Behaviour {
 #[derive(Debug)]
 pub(super) struct HostFarm {
     pub(super) group: Arc<Group>,
-    /// The group as it is configured.
+    /// The group as it is configured, with a template in some runs.
     config: config::Group,
+    /// What the template's name has.
+    records: Vec<Record>,
+    /// The hosts that this makes, members included.
+    hosts: Vec<Host>,
     behaviours: Vec<Behaviour>,
     /// Where hosts without a port are checked.
     checked_port: u16,
@@ -62,6 +71,8 @@ pub(super) struct HostFarm {
     check_random: Random,
     /// Draws what concerns sources.
     source_random: Random,
+    /// Draws what concerns members of a name.
+    member_random: Random,
     /// Checks on their way: results may come after their host has gone or moved.
     checks: Vec<(CheckedHost, SocketAddr, Arc<Check>)>,
     /// The host of the session that begins, which is counted already.
@@ -74,6 +85,7 @@ impl HostFarm {
     pub(super) fn new(random: &mut Random) -> HostFarm {
         let mut check_random = Random::new(!random.clone().next_u64());
         let mut source_random = Random::new(random.clone().next_u64() ^ 1);
+        let mut member_random = Random::new(random.clone().next_u64() ^ 2);
         let mut group = config::Group {
             source: any_source(&mut source_random),
             checks: any_checks(&mut check_random),
@@ -101,7 +113,12 @@ impl HostFarm {
             false => any_behaviour(random),
         });
         let behaviours = behaviours.collect();
-        let pool = HostPool::new(&group, WORKERS, 0);
+        if member_random.below(4) == 0 {
+            group.hosts.push(template());
+        }
+        let records = any_records(&mut member_random);
+        let expanded = expand(&group, &records);
+        let pool = HostPool::new(&expanded, WORKERS, 0);
         let group_of_pool = Group::new("web", "main", pool);
         let checked_port = [ASKED.port(), FIRST_PORT][source_random.index(2)];
         group_of_pool.set_check_port(checked_port);
@@ -110,11 +127,14 @@ impl HostFarm {
             group: Arc::new(group_of_pool),
             checked_port,
             config: group,
+            records,
+            hosts: expanded.hosts,
             shortage: None,
             absent: Vec::new(),
             lacked_ports: false,
             check_random,
             source_random,
+            member_random,
             checks: Vec::new(),
             picking: Cell::new(None),
             visits: RefCell::default(),
@@ -126,6 +146,7 @@ impl HostFarm {
         self.visits.take();
         self.change_checks(now_ms);
         self.change_sources(now_ms);
+        self.change_members(now_ms);
         match random.below(8) {
             0..=2 => self.reconfigure(random, now_ms),
             3 => {
@@ -153,7 +174,22 @@ impl HostFarm {
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
-        self.group.pool().configure(&self.config, now_ms);
+        self.configure(now_ms);
+    }
+
+    fn configure(&mut self, now_ms: u64) {
+        let expanded = expand(&self.config, &self.records);
+        self.group.pool().configure(&expanded, now_ms);
+        self.hosts = expanded.hosts;
+    }
+
+    /// Members come and go, as name servers tell of them: most stay.
+    fn change_members(&mut self, now_ms: u64) {
+        if !self.config.has_templates() || self.member_random.below(4) > 0 {
+            return;
+        }
+        self.records = any_records(&mut self.member_random);
+        self.configure(now_ms);
     }
 
     fn change_a_host(&mut self, random: &mut Random) {
@@ -168,6 +204,8 @@ impl HostFarm {
             1 => hosts.swap(one, other),
             2 => hosts[one].weight = any_weight(random),
             3 => hosts[one].state = any_state(random),
+            // The name of a template stays.
+            _ if hosts[one].is_template() => {}
             _ => hosts[one].address = any_endpoint(random),
         }
     }
@@ -192,7 +230,7 @@ impl HostFarm {
         match random.below(16) {
             0 => {
                 self.config.checks = any_checks(random);
-                self.group.pool().configure(&self.config, now_ms);
+                self.configure(now_ms);
             }
             1..=6 => self.run_checks(now_ms),
             _ => {}
@@ -205,7 +243,7 @@ impl HostFarm {
         match random.below(16) {
             0 => {
                 self.config.source = any_source(random);
-                self.group.pool().configure(&self.config, now_ms);
+                self.configure(now_ms);
             }
             1 => self.absent.clear(),
             2 | 3 => {
@@ -299,7 +337,7 @@ impl HostFarm {
     fn by_kind(&self) -> [Vec<(HostId, SocketAddr)>; 4] {
         let pool = self.group.pool();
         let config = |status: &HostStatus<'_>| {
-            let mut hosts = self.config.hosts.iter();
+            let mut hosts = self.hosts.iter();
             hosts.find(|host| host.name == status.host.name)
         };
         let mut kinds = <[Vec<_>; 4]>::default();
@@ -430,138 +468,5 @@ impl fmt::Display for HostFarm {
             )?;
         }
         Ok(())
-    }
-}
-
-fn add_host(group: &mut config::Group, random: &mut Random) {
-    let name = (0..)
-        .map(|_| format!("h{}", random.below(40)))
-        .find(|name| group.hosts.iter().all(|host| host.name != *name));
-    let host = Host {
-        name: name.unwrap_or_default(),
-        address: any_endpoint(random),
-        weight: any_weight(random),
-        state: any_state(random),
-        backup: random.below(4) == 0,
-    };
-    let place = random.index(group.hosts.len() + 1);
-    group.hosts.insert(place, host);
-}
-
-/// Maglev less often than the others: its tables cost more than everything else.
-fn any_scheduler(random: &mut Random) -> Scheduler {
-    let others: Vec<_> = Algorithm::ALL
-        .into_iter()
-        .filter(|algorithm| *algorithm != Algorithm::Maglev)
-        .collect();
-    Scheduler {
-        algorithm: match random.below(64) {
-            0 => Algorithm::Maglev,
-            _ => others[random.index(others.len())].clone(),
-        },
-        sticky: random.below(3) == 0,
-    }
-}
-
-/// Mostly none.
-fn any_source(random: &mut Random) -> Source {
-    match random.below(8) {
-        0 => Source::Client,
-        1 | 2 => Source::Addresses(source_addresses(1 + random.index(6))),
-        _ => Source::Any,
-    }
-}
-
-/// So many addresses, and one of a family that no host has.
-fn source_addresses(count: usize) -> Vec<IpAddr> {
-    let last = (101..).take(count);
-    let addresses = last.map(|last| IpAddr::from([10, 0, 0, last]));
-    addresses.chain([Ipv6Addr::LOCALHOST.into()]).collect()
-}
-
-fn any_version(random: &mut Random) -> Option<ProxyVersion> {
-    [None, None, Some(ProxyVersion::V1), Some(ProxyVersion::V2)][random.index(4)]
-}
-
-fn any_slow_start(random: &mut Random) -> Option<Duration> {
-    Some(Duration::from_secs(1 + random.below(60))).filter(|_| random.below(2) == 0)
-}
-
-/// Mostly none: such groups are judged by sessions and probes.
-fn any_checks(random: &mut Random) -> Vec<Check> {
-    let kinds: &[CheckKind] = match random.below(8) {
-        0 => &[CheckKind::Tcp],
-        1 => &[CheckKind::Agent],
-        2 => &[CheckKind::Http, CheckKind::Agent, CheckKind::Tcp],
-        _ => &[],
-    };
-    let check = |kind: &CheckKind| Check {
-        kind: *kind,
-        rise: 2,
-        fall: 2,
-        ..Check::default()
-    };
-    kinds.iter().map(check).collect()
-}
-
-/// A line of an agent.
-fn any_report(random: &mut Random) -> &'static str {
-    let reports = [
-        "up ready 100% maxconn:0",
-        "up ready",
-        "drain",
-        "maint",
-        "down # why",
-        "maxconn:1",
-        "0%",
-        "50% maxconn:3",
-    ];
-    reports[random.index(reports.len())]
-}
-
-fn any_endpoint(random: &mut Random) -> Endpoint {
-    let port = match u16::try_from(random.below(PORTS.into())).unwrap() {
-        // The one that the client asked for.
-        0 => 0,
-        number => FIRST_PORT + number,
-    };
-    match random.below(4) {
-        0 => Endpoint::Name {
-            host: "pool".to_owned(),
-            port,
-        },
-        _ => Endpoint::Address(SocketAddr::from(([10, 0, 0, 1], port))),
-    }
-}
-
-fn any_weight(random: &mut Random) -> u32 {
-    match random.below(16) {
-        0 => 0,
-        1 => 5,
-        2 => 2,
-        _ => 1,
-    }
-}
-
-fn any_state(random: &mut Random) -> HostState {
-    match random.below(16) {
-        0 => HostState::Drain,
-        1 => HostState::Down,
-        _ => HostState::Up,
-    }
-}
-
-fn any_behaviour(random: &mut Random) -> Behaviour {
-    match random.below(16) {
-        0 => Behaviour::Silent,
-        1..=3 => Behaviour::Refuses,
-        _ => Behaviour::Accepts,
-    }
-}
-
-fn any_result(random: &mut Random) -> Result<(), Failure> {
-    match random.below(2) {
-        0 => Err(Failure::Refused),
-        _ => Ok(()),
     }
 }

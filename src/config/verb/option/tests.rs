@@ -31,7 +31,8 @@ const FULL: &str = r#"
       <heartbeat interval="3" enable="true"/>
     </manager>
     <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
-    <logging file="F" connections="true"/>"#;
+    <logging file="F" connections="true"/>
+    <resolver nameservers="10.0.0.53"/>"#;
 
 #[test]
 fn every_attribute_of_the_file_is_an_option() {
@@ -47,6 +48,7 @@ fn every_attribute_of_the_file_is_an_option() {
         ("manager.", "heartbeat"),
         ("", "control"),
         ("", "logging"),
+        ("", "resolver"),
     ] {
         let element = schema()
             .iter()
