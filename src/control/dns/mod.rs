@@ -5,6 +5,8 @@
 
 mod exchange;
 mod files;
+#[cfg(feature = "internals")]
+mod fuzz;
 mod message;
 
 use std::collections::HashMap;
@@ -20,6 +22,8 @@ use super::resolver::Found;
 use crate::config::{Each, Host, Record, SrvRecord};
 
 pub use files::preload;
+#[cfg(feature = "internals")]
+pub use fuzz::fuzz_dns_reply;
 
 /// How long a lookup may take, with all servers, domains and further names.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
