@@ -92,7 +92,8 @@
 //! ```
 //!
 //! On by default: `web` (the admin page, its API and metrics), `https` (the same over TLS),
-//! `ssh` (the console), and two features for the program alone. Without default features
+//! `ssh` (the console), `dns` (hosts that name servers tell of), and two features for the program
+//! alone. Without default features
 //! txlb depends on 17 crates, and the control socket is the only admin interface.
 //!
 //! # Stability

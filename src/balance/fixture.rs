@@ -56,6 +56,7 @@ fn host(text: &str) -> Host {
             .find(|known| known.as_str() == state)
             .unwrap_or_default(),
         backup: state == "backup",
+        ..Host::default()
     }
 }
 

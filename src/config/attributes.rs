@@ -5,17 +5,18 @@
 
 use super::check::Check;
 use super::codec::{
-    ACCESS, ANY_WORD, BYTES, CHECK_IP, CHECK_KIND, CHECK_PORT, CHECK_TIME_SPAN, FLAG, GROUP_NAME,
-    HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, INTERFACE, LISTEN, LISTEN_OR_NONE,
-    LISTENER_ADDRESS, LOOSE_FLAG, MODE, NAME, NETWORKS, OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX,
-    PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER, SECONDS, SEND_PROXY, SERVER_NAMES, SOURCE,
-    STATE, STATUS, TIMEOUT, URL_PATH, WEIGHT, WHEN_FAILED,
+    ACCESS, ANY_WORD, BYTES, CHECK_IP, CHECK_KIND, CHECK_PORT, CHECK_TIME_SPAN, EACH, FLAG,
+    GROUP_NAME, HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, INTERFACE, LISTEN,
+    LISTEN_OR_NONE, LISTENER_ADDRESS, LOOSE_FLAG, MODE, NAME, NAMESERVERS, NETWORKS,
+    OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX, PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER,
+    SECONDS, SEND_PROXY, SERVER_NAMES, SOURCE, STATE, STATUS, TIMEOUT, URL_PATH, WEIGHT,
+    WHEN_FAILED,
 };
 use super::error::Error;
 use super::value::{Value, ValueKind, path_text, seconds_text};
 use super::{
     Access, Control, CustomNames, General, Group, Host, ListenAddress, ListenHost, Listener,
-    Logging, Manager, PeriodicTask, Route, Service, Ssh, User, Web,
+    Logging, Manager, PeriodicTask, Resolver, Route, Service, Ssh, User, Web,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -200,6 +201,8 @@ pub(super) static HOST: ElementTable<Host> = ElementTable {
         attribute!("state" => STATE state, Optional, Add, "what is wanted of it"),
         attribute!("backup" => FLAG backup, Optional, AddAndSet,
             "whether it gets sessions only while no other host can"),
+        attribute!("each" => EACH each, Optional, AddAndSet,
+            "whether each address of its name, or each record SRV, is a host"),
     ],
 };
 
@@ -400,5 +403,14 @@ pub(super) static LOGGING: ElementTable<Logging> = ElementTable {
         attribute!("file" => PATH file, Optional, Nothing, "file that messages go to"),
         attribute!("connections" => FLAG connections, Optional, Nothing,
             "whether each session is logged"),
+    ],
+};
+
+pub(super) static RESOLVER: ElementTable<Resolver> = ElementTable {
+    name: "resolver",
+    new: Resolver::default,
+    attributes: &[
+        attribute!("nameservers" => NAMESERVERS nameservers, Optional, Nothing,
+        "name servers to ask for members of names; empty is as in /etc/resolv.conf"),
     ],
 };

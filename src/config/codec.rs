@@ -1,15 +1,16 @@
 //! Codecs of attributes: how values of each kind are parsed into a model, and written.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::check::{ByteString, CheckKind, CheckValue, StatusRanges};
 use super::error::Error;
 use super::listener::{networks_text, proxy_text, send_proxy_text};
+use super::nameservers::nameservers_text;
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
-    Access, CustomNames, Endpoint, HostState, Initial, ListenAddress, Network, ProxyVersion,
+    Access, CustomNames, Each, Endpoint, HostState, Initial, ListenAddress, Network, ProxyVersion,
     Scheduler, Source, WhenFailed,
 };
 
@@ -157,6 +158,16 @@ pub(super) const STATE: Codec<HostState> = Codec {
     kind: ValueKind::State,
     parse: |value, _| value.state(),
     text: |state| Some(state.as_str().to_owned()),
+};
+pub(super) const EACH: Codec<Each> = Codec {
+    kind: ValueKind::Each,
+    parse: |value, _| value.each(),
+    text: |each| Some(each.as_str().to_owned()),
+};
+pub(super) const NAMESERVERS: Codec<Vec<SocketAddr>> = Codec {
+    kind: ValueKind::Nameservers,
+    parse: |value, _| value.nameservers(),
+    text: |servers| Some(nameservers_text(servers)).filter(|text| !text.is_empty()),
 };
 pub(super) const INITIAL: Codec<Initial> = Codec {
     kind: ValueKind::Initial,

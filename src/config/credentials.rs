@@ -5,6 +5,9 @@
 
 use std::fmt;
 
+use super::error::Error;
+use super::value::{Value, is_one_line};
+
 /// Higher costs are refused: a check would take seconds to hours, and only two run at a time.
 const MAX_BCRYPT_COST: u32 = 15;
 const MAX_ROUNDS: u32 = 1_000_000;
@@ -203,12 +206,27 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const LONGEST_EXPONENT: usize = 4;
 
 /// What is expected instead of an unusable key.
-pub(super) const EXPECTED_ONE_LINE: &str = "a public key on one line, such as ssh-ed25519 AAAA...";
+const EXPECTED_ONE_LINE: &str = "a public key on one line, such as ssh-ed25519 AAAA...";
 const EXPECTED_KEY_TYPE: &str = "a key of type ssh-ed25519, ecdsa-sha2-nistp256, \
      ecdsa-sha2-nistp384, ecdsa-sha2-nistp521 or ssh-rsa";
 const EXPECTED_WHOLE_KEY: &str =
     "a whole public key: the second word does not hold one of the first's type";
 const EXPECTED_RSA_SIZE: &str = "an RSA key of 2048 to 8192 bits";
+
+impl Value<'_> {
+    /// A public key in OpenSSH's one-line form (sshd(8), AUTHORIZED_KEYS), without options.
+    pub(super) fn key(&self) -> Result<String, Error> {
+        let text = self.text.trim();
+        let checked = match is_one_line(text) {
+            true => check_public_key(text),
+            false => Err(EXPECTED_ONE_LINE),
+        };
+        match checked {
+            Ok(()) => Ok(text.to_owned()),
+            Err(expected) => Err(self.bad_value(expected)),
+        }
+    }
+}
 
 /// Checks that a public key can be used.
 ///

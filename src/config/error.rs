@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::redact::{Quoted, Shown};
-use super::{AddressError, CheckError, Limit};
+use super::{AddressError, CheckError, EachError, Limit};
 
 /// The byte order mark that some editors put in front of UTF-8.
 pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -279,6 +279,8 @@ pub enum ErrorKind {
     },
     /// A check that makes no sense as a whole.
     Check(CheckError),
+    /// A host that cannot stand for members.
+    Each(EachError),
     /// A route that does not say which clients it is for.
     RouteForNobody,
 }
@@ -296,6 +298,7 @@ impl fmt::Display for ErrorKind {
             ),
             ErrorKind::TooMuch(limit) => limit.fmt(f),
             ErrorKind::Check(error) => error.fmt(f),
+            ErrorKind::Each(error) => error.fmt(f),
             ErrorKind::RouteForNobody => {
                 f.write_str("a route needs sni or alpn: which clients it is for")
             }

@@ -10,6 +10,7 @@ mod attributes;
 mod check;
 mod codec;
 pub(crate) mod credentials;
+mod each;
 mod edit;
 mod error;
 #[cfg(any(test, feature = "internals"))]
@@ -18,6 +19,7 @@ pub mod internals;
 mod limit;
 mod listener;
 mod mask;
+mod nameservers;
 mod network;
 mod read;
 mod redact;
@@ -30,16 +32,20 @@ mod source;
 mod value;
 pub mod verb;
 
+#[cfg(feature = "dns")]
+pub(crate) use address::is_host_name;
 pub use address::{AddressError, Endpoint, HostAddress, ListenAddress, ListenHost};
 pub(crate) use check::write_byte;
 pub use check::{ByteString, Check, CheckError, CheckKind, CheckValue, Misspelt, StatusRanges};
 pub use credentials::public_key_bytes;
+pub use each::{Each, EachError, Record, SrvRecord};
 pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Errors, Position};
 pub use limit::Limit;
 pub use listener::{Listener, ProxyVersion};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
+pub use nameservers::Resolver;
 pub use network::Network;
 pub use read::{Reading, Warning, read, read_with};
 pub use route::{Route, RouteTable};
@@ -70,6 +76,8 @@ pub struct Config {
     pub control: Option<Control>,
     /// Where messages go, and whether sessions are logged.
     pub logging: Logging,
+    /// Which name servers tell of the members of names.
+    pub resolver: Resolver,
 }
 
 impl Config {
@@ -78,10 +86,10 @@ impl Config {
         self.admin.as_ref().map_or(&[], |admin| &admin.users)
     }
 
-    /// Names that hosts have instead of addresses, and names of interfaces (`%eth0`), each once.
+    /// Names that single hosts have instead of addresses, and names of interfaces (`%eth0`), each
+    /// once.
     pub fn host_names(&self) -> BTreeSet<&str> {
-        let groups = self.services.iter().flat_map(|service| &service.groups);
-        let hosts = groups.flat_map(|group| &group.hosts);
+        let hosts = self.hosts().filter(|host| !host.is_template());
         hosts
             .filter_map(|host| match &host.address {
                 Endpoint::Name { host, .. } => Some(host.as_str()),
@@ -89,6 +97,23 @@ impl Config {
                 Endpoint::Address(_) | Endpoint::Unix(_) => None,
             })
             .collect()
+    }
+
+    /// Names of which each member is a host, and what tells of them, each once.
+    pub fn member_names(&self) -> BTreeSet<(&str, Each)> {
+        let templates = self.hosts().filter(|host| host.is_template());
+        templates
+            .filter_map(|template| match &template.address {
+                Endpoint::Name { host, .. } => Some((host.as_str(), template.each)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The hosts of all groups.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        let groups = self.services.iter().flat_map(|service| &service.groups);
+        groups.flat_map(|group| &group.hosts)
     }
 
     /// Whether a group connects to its hosts from addresses of clients, which takes a capability.
@@ -249,6 +274,8 @@ pub struct Host {
     pub state: HostState,
     /// Whether it gets sessions only while no other host of the group can.
     pub backup: bool,
+    /// Whether it stands for the members of its name.
+    pub each: Each,
 }
 
 impl Group {
@@ -322,6 +349,7 @@ impl Default for Host {
             weight: 1,
             state: HostState::Up,
             backup: false,
+            each: Each::No,
         }
     }
 }

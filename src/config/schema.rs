@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 
 use super::attributes::{
     CHECK, CHECK_TIME, CLIENT, CONFIG, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP,
-    HEARTBEAT, HOST, HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_WEB, Presence, ROUTE, SERVICE,
-    SSH, USER, WEB,
+    HEARTBEAT, HOST, HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_WEB, Presence, RESOLVER, ROUTE,
+    SERVICE, SSH, USER, WEB,
 };
 use super::value::{NO_ADDRESS, ValueKind};
 
@@ -105,6 +105,7 @@ const SECTIONS: &[ChildSchema] = &[
     child("checktime", Occurs::AtMostOnce),
     child("control", Occurs::AtMostOnce),
     child("logging", Occurs::AtMostOnce),
+    child("resolver", Occurs::AtMostOnce),
 ];
 
 impl<T> ElementTable<T> {
@@ -212,6 +213,7 @@ static SCHEMA: LazyLock<Vec<ElementSchema>> = LazyLock::new(|| {
         CHECK_TIME.schema(&[]),
         CONTROL.schema(&[]),
         LOGGING.schema(&[]),
+        RESOLVER.schema(&[]),
         without_attributes(NOTE, &[]),
     ]
 });

@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 
 use super::attributes::{
     CHECK, CONFIG, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
-    LISTENER, LOGGING, Presence, ROUTE, SERVICE, SSH, USER, WEB,
+    LISTENER, LOGGING, Presence, RESOLVER, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::redact::PASSWORD_MASK;
 use super::{Admin, Config, Group, Manager, Service, User};
@@ -177,6 +177,7 @@ pub(super) fn config(config: &Config) -> XmlElement {
     children.push(manager(&config.manager));
     children.extend(config.control.as_ref().map(|it| CONTROL.write(it)));
     children.push(LOGGING.write(&config.logging));
+    children.push(RESOLVER.write(&config.resolver));
     CONFIG.write(&config.general).with(children)
 }
 

@@ -1,15 +1,16 @@
 //! Kinds of values, of attributes and of keys of verbs: how each is parsed and written.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::address::is_host_name;
 use super::check::CheckValue;
-use super::credentials;
 use super::error::{Error, ErrorKind, Position, nearest};
 use super::listener::{networks_text, proxy_text, send_proxy_text};
+use super::nameservers::nameservers_text;
 use super::redact::Quoted;
 use super::verb::{ListenChoice, View};
 use super::{
@@ -45,6 +46,10 @@ pub enum ValueKind {
     Prefix,
     /// `up`, `drain` or `down`.
     State,
+    /// A boolean, or `srv`.
+    Each,
+    /// Addresses of name servers; none stands for those of the system.
+    Nameservers,
     /// `up` or `down`.
     Initial,
     /// `keep` or `end`.
@@ -130,6 +135,8 @@ impl ValueKind {
             ValueKind::Weight => value.weight()?.to_string(),
             ValueKind::Prefix => value.prefix()?.to_string(),
             ValueKind::State => value.state()?.as_str().to_owned(),
+            ValueKind::Each => value.each()?.as_str().to_owned(),
+            ValueKind::Nameservers => nameservers_text(&value.nameservers()?),
             ValueKind::Initial => value.initial()?.as_str().to_owned(),
             ValueKind::WhenFailed => value.when_failed()?.as_str().to_owned(),
             ValueKind::Interface => value.or_empty(Value::interface)?.unwrap_or_default(),
@@ -329,23 +336,27 @@ impl Value<'_> {
         }
     }
 
+    /// A whole number within these bounds, in digits.
+    fn whole_number<T: FromStr + PartialOrd>(
+        &self,
+        bounds: RangeInclusive<T>,
+        expected: &'static str,
+    ) -> Result<T, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = self.text.parse().ok();
+        number
+            .filter(|number| digits && bounds.contains(number))
+            .ok_or_else(|| self.bad_value(expected))
+    }
+
     /// A host's weight.
     pub(super) fn weight(&self) -> Result<u32, Error> {
-        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
-        let weight = self
-            .text
-            .parse()
-            .ok()
-            .filter(|weight| digits && *weight <= Host::MAX_WEIGHT);
-        weight.ok_or_else(|| self.bad_value("a whole number from 0 to 1000000"))
+        self.whole_number(0..=Host::MAX_WEIGHT, "a whole number from 0 to 1000000")
     }
 
     /// Bits of an IPv6 address that identify a client.
     pub(super) fn prefix(&self) -> Result<u8, Error> {
-        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
-        let bits = self.text.parse().ok();
-        bits.filter(|bits| digits && (1..=Group::WHOLE_ADDRESS).contains(bits))
-            .ok_or_else(|| self.bad_value("a whole number from 1 to 128"))
+        self.whole_number(1..=Group::WHOLE_ADDRESS, "a whole number from 1 to 128")
     }
 
     /// What the operator wants of a host.
@@ -374,19 +385,13 @@ impl Value<'_> {
 
     /// How many a second.
     pub(super) fn rate(&self) -> Result<u32, Error> {
-        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
-        let rate = self.text.parse().ok();
-        rate.filter(|rate| digits && (1..=Service::MAX_END_RATE).contains(rate))
-            .ok_or_else(|| self.bad_value("a whole number from 1 to 100000"))
+        self.whole_number(1..=Service::MAX_END_RATE, "a whole number from 1 to 100000")
     }
 
     /// How many bytes are kept for another host.
     pub(super) fn replay(&self) -> Result<u32, Error> {
-        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
-        let bytes = self.text.parse().ok();
-        bytes
-            .filter(|bytes| digits && *bytes <= Group::MAX_REPLAY)
-            .ok_or_else(|| self.bad_value("a whole number of bytes from 0 to 1048576"))
+        let expected = "a whole number of bytes from 0 to 1048576";
+        self.whole_number(0..=Group::MAX_REPLAY, expected)
     }
 
     /// The id of a session, as lists of sessions show it.
@@ -449,18 +454,6 @@ impl Value<'_> {
             false => Err(self.bad_value("host names without ports, blanks between them")),
         }
     }
-
-    /// A public key in OpenSSH's one-line form (sshd(8), AUTHORIZED_KEYS), without options.
-    pub(super) fn key(&self) -> Result<String, Error> {
-        let text = self.text.trim();
-        if !is_one_line(text) {
-            return Err(self.bad_value(credentials::EXPECTED_ONE_LINE));
-        }
-        match credentials::check_public_key(text) {
-            Ok(()) => Ok(text.to_owned()),
-            Err(expected) => Err(self.bad_value(expected)),
-        }
-    }
 }
 
 /// Seconds as in a file, exact to the nanosecond; 0 for `None`.
@@ -494,7 +487,7 @@ fn is_name(text: &str) -> bool {
     (1..=LONGEST_NAME).contains(&text.len()) && is_one_line(text)
 }
 
-fn is_one_line(text: &str) -> bool {
+pub(super) fn is_one_line(text: &str) -> bool {
     !text.contains(|character: char| {
         character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}')
     })

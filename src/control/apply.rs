@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::data_plane::DataPlane;
 use super::error::Error;
 use super::fd_budget;
 use super::listeners::{BoundAddresses, BoundListener, per_worker};
+use super::members;
 use super::recovery::Watched;
 use super::routing_loops::LocalService;
 use super::running::Renames;
@@ -111,8 +112,10 @@ impl DataPlane {
         // Check.
         self.check_schedulers(&next)?;
         check_client_addresses(&next)?;
+        check_members(&next)?;
         let names: BTreeSet<String> = next.host_names().into_iter().map(str::to_owned).collect();
         let threads = self.resolver.start_threads(names.len());
+        let threads = threads.and_then(|()| self.members.start_threads(&next));
         threads.map_err(Error::System)?;
         // Prepare.
         let mut prepared = Prepared::new(parts, &self.config, &next).map_err(Error::Part)?;
@@ -124,7 +127,7 @@ impl DataPlane {
         let (addresses, sockets) = per_worker(opened, self.workers.len());
         self.register_listeners(sockets)?;
         // Commit. From here on nothing can refuse the change.
-        self.resolve_new_names(&names);
+        self.resolve_new_names(&next, &names);
         self.commit(next, wanted, addresses);
         // Publish. Groups that get sessions are configured before workers use the new plan, the others
         // after: one change may drain all hosts of one group and enable another. Test:
@@ -234,10 +237,15 @@ impl DataPlane {
         registered
     }
 
-    /// Looks up names of hosts that are new, and waits for them. Others have been waited for once.
-    fn resolve_new_names(&self, names: &BTreeSet<String>) {
+    /// Looks up names of hosts that are new, and new names with members, and waits for them. Others
+    /// have been waited for once.
+    fn resolve_new_names(&self, next: &Config, names: &BTreeSet<String>) {
+        let deadline = Instant::now() + NAMES_TIMEOUT;
         let new_names = self.resolver.set_names(names.iter().cloned());
+        let new_questions = self.members.ask(next);
         self.resolver.wait_for(&new_names, NAMES_TIMEOUT);
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.members.wait_for(&new_questions, left);
     }
 
     /// Makes `next` the configuration of the controller's side.
@@ -267,11 +275,15 @@ impl DataPlane {
         let known = self.resolver.resolutions();
         for (running, group) in self.running.with_config(&self.config, serving) {
             let renamed = renames.of(&running.service, &running.name);
-            self.resolutions
-                .change_group(running, &known, |pool, now_ms| {
-                    pool.configure_renamed(group, renamed, now_ms);
+            self.members
+                .configure(running, group, renamed, |group, renamed| {
+                    self.resolutions
+                        .change_group(running, &known, |pool, now_ms| {
+                            pool.configure_renamed(group, renamed, now_ms);
+                        });
                 });
         }
+        self.members.retain(&self.config);
         let groups = self.running.groups().cloned();
         self.resolutions
             .set_groups(groups, names, || self.resolver.resolutions());
@@ -343,6 +355,17 @@ fn check_client_addresses(config: &Config) -> Result<(), Error> {
     match config.uses_client_addresses() && !outgoing::may_be_transparent() {
         true => Err(Error::ClientAddresses),
         false => Ok(()),
+    }
+}
+
+/// # Errors
+/// A host has `each`, and this txlb is built without what that takes.
+fn check_members(config: &Config) -> Result<(), Error> {
+    match config.hosts().find(|host| host.is_template()) {
+        Some(host) if !members::CAN_ASK => Err(Error::NoMembers {
+            host: host.name.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -12,10 +12,11 @@ use super::config_file::{Changed, File, FileError};
 use super::controller::{Controller, NO_FILE, Stored, outcome};
 use super::data_plane::Listening;
 use super::handle::{Actor, Response, ResponseData};
+use super::member_verbs::sort_out;
 use super::running::Renames;
 use super::save::Saved;
 use super::wanted::ResolveScope;
-use crate::config::verb::{GroupKey, Verb, apply_all_seen};
+use crate::config::verb::{CommandError, GroupKey, Verb, apply_all_seen};
 use crate::config::{Config, Group, Warning};
 use crate::log_targets;
 use crate::relay::{Backend, Topic};
@@ -74,31 +75,53 @@ impl Controller {
             return Err("txlb is stopping".to_owned());
         }
         let before = self.data_plane.config().clone();
+        let refuse = |(index, refusal): (usize, CommandError)| match verbs {
+            [_] => refusal.to_string(),
+            _ => format!(
+                "number {} of {} ({}): {refusal}",
+                index + 1,
+                verbs.len(),
+                verbs[index]
+            ),
+        };
+        let (members, others) = sort_out(verbs, &self.data_plane).map_err(refuse)?;
+        let (indices, changes): (Vec<_>, Vec<_>) = others.into_iter().unzip();
         let unusable = |group: &GroupKey| self.data_plane.unusable(group);
-        let next =
-            apply_all_seen(verbs, &before, &unusable).map_err(|(index, refusal)| match verbs {
-                [_] => refusal.to_string(),
-                _ => format!(
-                    "number {} of {} ({}): {refusal}",
-                    index + 1,
-                    verbs.len(),
-                    verbs[index]
-                ),
-            })?;
+        let next = apply_all_seen(&changes, &before, &unusable)
+            .map_err(|(index, refusal)| refuse((indices[index], refusal)))?;
+        members
+            .check(&self.data_plane, &next)
+            .map_err(|refusal| refusal.to_string())?;
         if next == before {
-            return Ok("nothing has changed: it is so already".to_owned());
+            // What is wanted of members is no part of the configuration.
+            let has_changed = members.commit(&self.data_plane);
+            if has_changed {
+                self.record_change(actor, verbs, &before);
+            }
+            let nothing = || "nothing has changed: it is so already".to_owned();
+            return Ok(if has_changed {
+                String::new()
+            } else {
+                nothing()
+            });
         }
         let notes = newly_missed_weights(&before, &next);
-        let prepared = self.put_in_force(next, &Renames::new(verbs, &before), ResolveScope::New)?;
+        let renames = Renames::new(&changes, &before);
+        let prepared = self.put_in_force(next, &renames, ResolveScope::New)?;
+        members.commit(&self.data_plane);
+        self.record_change(actor, verbs, &before);
+        prepared.commit_log();
+        Ok(notes.join("; "))
+    }
+
+    fn record_change(&self, actor: &Actor, verbs: &[Verb], before: &Config) {
         let generation = self.data_plane.generation();
         for verb in verbs {
-            let was = verb.previous_values(&before);
+            let was = verb.previous_values(before);
             let was = was.map_or_else(String::new, |was| format!(", was {was}"));
             let text = format!("generation {generation}: {verb}{was}; by {actor}");
             self.record(Topic::Change, &text);
         }
-        prepared.commit_log();
-        Ok(notes.join("; "))
     }
 
     /// Puts `next` in force. The caller commits the log last, once everything is logged.

@@ -347,7 +347,9 @@ impl Controller {
 
     fn retry(&mut self, host: &HostKey) -> Result<String, String> {
         let config = self.data_plane.config();
-        host.check(config).map_err(|error| error.to_string())?;
+        if !self.data_plane.members.has(host) {
+            host.check(config).map_err(|error| error.to_string())?;
+        }
         let name = HostName {
             service: host.group.service.clone(),
             group: host.group.group.clone(),
@@ -429,7 +431,9 @@ impl Controller {
             Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
             Question::Complete { line } => {
                 let own = self.data_plane.own_schedulers();
-                ResponseData::Lines(complete(line, self.data_plane.config(), &own))
+                let config = self.data_plane.config();
+                let with_members = self.data_plane.members.expanded(config);
+                ResponseData::Lines(complete(line, &with_members, &own))
             }
             Question::Help { verb } => ResponseData::Lines(table::help(*verb)),
         };

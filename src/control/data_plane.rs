@@ -13,15 +13,16 @@ use super::error::Error;
 use super::fd_budget;
 use super::inheritance::Inheritance;
 use super::listeners::{BoundListener, Listeners};
+use super::members::Members;
 use super::recovery::Recovery;
 use super::resolutions::Resolutions;
-use super::resolver::{Resolver, lookup};
+use super::resolver::{Found, Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
 use super::wanted::{self, WantedListeners};
 use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::{GroupKey, HostKey};
-use crate::config::{Config, CustomNames, Endpoint};
+use crate::config::{self, Config, CustomNames, Endpoint};
 use crate::os::address::Address;
 use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;
@@ -42,6 +43,7 @@ pub struct DataPlane {
     pub(super) shared: Arc<Shared>,
     pub(super) resolutions: Arc<Resolutions>,
     pub(super) resolver: Resolver,
+    pub(super) members: Members,
     pub(super) recovery: Recovery,
     pub(super) schedulers: Arc<Schedulers>,
     pub(super) most_sessions: usize,
@@ -133,13 +135,32 @@ impl DataPlane {
             return HashSet::new();
         };
         let pool = running.pool();
-        let unusable = pool.hosts().filter(|host| !host.may_serve());
-        unusable.map(|host| host.endpoint.clone()).collect()
+        let (mut usable_names, mut unusable) = (Vec::new(), HashSet::new());
+        for host in pool.hosts() {
+            match host.may_serve() {
+                true => usable_names.push(host.host.name.as_str()),
+                false => drop(unusable.insert(host.endpoint.clone())),
+            }
+        }
+        // A template is as usable as its members.
+        let templates = self.config_of(group).into_iter().flat_map(|it| &it.hosts);
+        let templates = templates.filter(|it| it.is_template());
+        let without = templates.filter(|it| !usable_names.iter().any(|name| it.has_member(name)));
+        unusable.extend(without.map(|template| template.address.clone()));
+        unusable
+    }
+
+    /// The configuration of a group.
+    pub(super) fn config_of(&self, key: &GroupKey) -> Option<&config::Group> {
+        let mut services = self.config.services.iter();
+        let service = services.find(|it| it.name == key.service)?;
+        service.groups.iter().find(|it| it.name == key.group)
     }
 
     /// Resolves all names of hosts again, now.
     pub fn resolve_again(&self) {
         self.resolver.resolve_now();
+        self.members.ask_again();
     }
 
     /// Resets a failed host to untried, so that it may get the next session. Without an address,
@@ -149,6 +170,12 @@ impl DataPlane {
         let Some(group) = group else {
             return RetryOutcome::NotFailed;
         };
+        let template = self.config_of(&host.group);
+        let mut hosts = template.into_iter().flat_map(|it| &it.hosts);
+        if hosts.any(|it| it.is_template() && it.name == host.name) {
+            self.members.ask_again();
+            return RetryOutcome::Resolving;
+        }
         let mut pool = group.pool();
         let named = pool.hosts().find(|it| it.host.name == host.name);
         match named.map(|it| (it.id, it.address.is_some(), it.health.clone())) {
@@ -371,6 +398,7 @@ impl Bound {
             on_event: options.on_event,
         };
         let resolver_guard = panic_guard.clone();
+        let members = Members::new(Arc::clone(&resolutions), panic_guard.clone());
         let mut data_plane = DataPlane {
             config: Config::default(),
             generation: 0,
@@ -380,9 +408,11 @@ impl Bound {
             workers: start_workers(count, &shared, &panic_guard).map_err(Error::System)?,
             shared,
             resolutions,
+            members,
             resolver: Resolver::new(
-                Box::new(lookup),
-                Box::new(move |name, answer| {
+                "names",
+                Box::new(|name: &String| lookup(name).map(Found::of)),
+                Box::new(move |name: &String, answer| {
                     let _watch = resolver_guard.watch("names");
                     on_resolution.apply_resolution(name, answer);
                 }),

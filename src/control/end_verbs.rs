@@ -8,7 +8,7 @@ use super::controller::{Controller, LIST_TIMEOUT};
 use super::ending::Waiter;
 use super::handle::Response;
 use crate::balance::HostId;
-use crate::config::verb::{HostKey, SessionSelection};
+use crate::config::verb::{GroupKey, HostKey, SessionSelection};
 use crate::relay::{EndCause, Group, HostCauses, HostName, SessionFilter};
 use crate::text::plural;
 
@@ -91,7 +91,8 @@ impl Controller {
         if let Some(host) = host {
             let mut causes = HostCauses::default();
             for group in groups {
-                for id in group.pool().hosts_named(host) {
+                let named = group.pool().hosts_named(self.means(group, host));
+                for id in named {
                     causes.insert(group, id, EndCause::Chosen);
                 }
             }
@@ -130,6 +131,17 @@ impl Controller {
         })
     }
 
+    /// Which hosts of a group a name means: of a template, all members.
+    fn means<'a>(&'a self, group: &Group, name: &'a str) -> impl Fn(&str) -> bool + 'a {
+        let key = GroupKey {
+            service: group.service.clone(),
+            group: group.name.clone(),
+        };
+        let configured = self.data_plane.config_of(&key);
+        let template = configured.and_then(|it| it.hosts.iter().find(|it| it.name == name));
+        move |host| host == name || template.is_some_and(|it| it.has_member(host))
+    }
+
     /// Who waits until a host is empty; `None` if it is.
     pub(super) fn waiter(
         &self,
@@ -141,7 +153,7 @@ impl Controller {
             .data_plane
             .group(&host.group.service, &host.group.group)?;
         let pool = group.pool();
-        let named = pool.hosts_named(&host.name);
+        let named = pool.hosts_named(self.means(group, &host.name));
         let open = named.into_iter().filter(|id| pool.open_on(*id) > 0);
         let name = HostName {
             service: host.group.service.clone(),

@@ -47,6 +47,11 @@ pub enum Error {
     Scheduler(ErrorKind),
     /// A group connects from addresses of clients, and this process may not.
     ClientAddresses,
+    /// A host has `each`, and this txlb is built without what that takes.
+    NoMembers {
+        /// Its name.
+        host: String,
+    },
     /// There are too few descriptors for one session.
     Descriptors {
         /// The limit of descriptors.
@@ -116,6 +121,11 @@ impl fmt::Display for Error {
                  it anew as root, which keeps it for a file that says so, or with \
                  AmbientCapabilities=CAP_NET_RAW of systemd",
             ),
+            Error::NoMembers { host } => write!(
+                f,
+                "host {host:?} has each, which this txlb is built without: build it with the feature \
+                 dns, or leave each out"
+            ),
             Error::Descriptors { limit, needed } => write!(
                 f,
                 "{limit} file descriptors are too few: one session, with everything that is \
@@ -138,6 +148,7 @@ impl std::error::Error for Error {
             | Error::ListenInherited { .. }
             | Error::Scheduler(_)
             | Error::ClientAddresses
+            | Error::NoMembers { .. }
             | Error::Descriptors { .. }
             | Error::Worker(_)
             | Error::Part(_) => None,
@@ -156,6 +167,7 @@ impl Error {
             | Error::ListenInherited { .. }
             | Error::Scheduler(_)
             | Error::ClientAddresses
+            | Error::NoMembers { .. }
             | Error::Descriptors { .. }
             | Error::Worker(_)
             | Error::Part(_) => None,

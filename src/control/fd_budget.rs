@@ -1,7 +1,7 @@
 //! File descriptor budget: reserves descriptors for everything but sessions, which get the rest.
 //! What is not configured reserves none.
 
-use crate::config::{Admin, Config, Endpoint};
+use crate::config::{Admin, Config, Endpoint, Host};
 use crate::os::resources;
 
 /// Reserved for standard streams, signals, recovery, and files that are open for a moment: the
@@ -86,10 +86,14 @@ fn reserved(limit: u64, config: &Config, workers: usize, listeners: usize) -> u6
             .flat_map(|it| &it.groups)
             .flat_map(|it| &it.hosts)
     };
-    let is_name = |host: &crate::config::Host| matches!(host.address, Endpoint::Name { .. });
+    let is_name =
+        |host: &Host| !host.is_template() && matches!(host.address, Endpoint::Name { .. });
     let names = if hosts().any(is_name) { NAMES } else { 0 };
-    let probes = probes_of(limit).min(hosts().count() as u64);
-    RESERVED + worker * workers as u64 + names + probes + interfaces(limit, config)
+    let members = hosts().filter(|it| it.is_template()).count() as u64;
+    let asked = if members > 0 { NAMES } else { 0 };
+    let hosts = hosts().count() as u64 + members * Host::MOST_MEMBERS as u64;
+    let probes = probes_of(limit).min(hosts);
+    RESERVED + worker * workers as u64 + names + asked + probes + interfaces(limit, config)
 }
 
 /// Descriptors of the enabled admin interfaces.

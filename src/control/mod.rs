@@ -7,6 +7,8 @@ mod check_schedule;
 mod config_file;
 mod controller;
 mod data_plane;
+#[cfg(feature = "dns")]
+mod dns;
 mod end_verbs;
 mod ending;
 mod error;
@@ -16,6 +18,8 @@ mod inheritance;
 mod limits;
 mod line_protocol;
 mod listeners;
+mod member_verbs;
+mod members;
 mod ready_verbs;
 mod recovery;
 mod resolutions;
@@ -40,11 +44,17 @@ pub use apply::{Commit, Reconfigure};
 pub use config_file::{Changed, File, FileError};
 pub use controller::ControllerThread;
 pub use data_plane::{Bound, DataPlane, RetryOutcome};
+#[cfg(all(feature = "dns", feature = "internals"))]
+#[doc(hidden)]
+pub use dns::fuzz_dns_reply;
+#[cfg(feature = "dns")]
+pub use dns::preload as preload_name_servers;
 pub use error::Error;
 pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};
 pub use limits::limits;
 pub use line_protocol::{LineProtocol, LineReply, ParsedLine};
+pub use members::{MemberCount, member_warnings};
 pub use resolver::resolve_all as resolve_names;
 pub use routing_loops::routing_loop_warnings;
 pub use save::{SaveError, Saved};

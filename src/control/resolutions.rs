@@ -82,10 +82,14 @@ impl Resolutions {
             });
         }
         self.log(name, resolution);
+        self.review_routing_loops(resolution.unwrap_or_default());
+    }
+
+    /// Looks for routing loops again, if hosts at these new addresses may have made or ended one.
+    pub(super) fn review_routing_loops(&self, new: &[IpAddr]) {
         let local = LocalAddresses::default();
-        let is_ours = |addresses: &[IpAddr]| addresses.iter().any(|ip| local.contains(*ip));
         let mut loops = lock(&self.loops);
-        if loops.found || resolution.is_ok_and(is_ours) {
+        if loops.found || new.iter().any(|ip| local.contains(*ip)) {
             self.mark_routing_loops(&mut loops);
         }
     }

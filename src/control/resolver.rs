@@ -1,7 +1,9 @@
-//! Resolves names of hosts periodically, on 4 threads at most. A slow name server delays neither
-//! other names nor a worker.
+//! Asks questions periodically, each on one of 4 threads at most: what a name resolves to, or
+//! which members it has. A slow name server delays neither other names nor a worker.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, ToSocketAddrs};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -17,58 +19,92 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 /// Delay after the first failed lookup. It doubles with each failure.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 
+/// No lookup takes longer, in practice: `due` of a name that is being looked up is later, unless
+/// it was asked for again.
+const LONGEST_LOOKUP: Duration = Duration::from_secs(600);
+
 /// Lookups at the same time.
 const THREADS: usize = 4;
 
-/// Function that looks a name up. Tests have their own.
-pub(super) type Lookup = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+/// What a lookup found, and after which time it should be looked up again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found<T> {
+    pub(super) answers: Vec<T>,
+    pub(super) ttl: Duration,
+}
+
+impl<T> Found<T> {
+    /// Answers that do not say how long they hold.
+    pub(super) fn of(answers: Vec<T>) -> Found<T> {
+        let ttl = REFRESH_INTERVAL;
+        Found { answers, ttl }
+    }
+}
+
+/// Function that looks a question up. Tests have their own.
+pub(super) type Lookup<Q, T> = dyn Fn(&Q) -> io::Result<Found<T>> + Send + Sync;
 
 /// Called with each result, on a thread of the resolver.
-pub(super) type OnResolution = dyn Fn(&str, Result<&[IpAddr], &str>) + Send + Sync;
+pub(super) type OnResolution<Q, T> = dyn Fn(&Q, Result<&[T], &str>) + Send + Sync;
 
-/// The addresses of a name, or why there are none.
-pub(super) type Resolution = Result<Vec<IpAddr>, String>;
+/// The answers to a question, such as the addresses of a name, or why there are none.
+pub(super) type Resolution<T = IpAddr> = Result<Vec<T>, String>;
 
 /// Results by name.
 pub(super) type Known = HashMap<String, Resolution>;
 
-/// The resolver. Its threads end after it is dropped.
-pub(super) struct Resolver {
-    shared: Arc<Shared>,
+/// The resolver. Its threads end after it is dropped. A question `Q` has a list of `T` for an
+/// answer; usually it is a name, which has addresses.
+pub(super) struct Resolver<Q = String, T = IpAddr> {
+    shared: Arc<Shared<Q, T>>,
+    /// What its threads are named.
+    threads: &'static str,
 }
 
-struct Shared {
-    lookup: Box<Lookup>,
-    on_resolution: Box<OnResolution>,
-    state: Mutex<State>,
+struct Shared<Q, T> {
+    lookup: Box<Lookup<Q, T>>,
+    on_resolution: Box<OnResolution<Q, T>>,
+    state: Mutex<State<Q, T>>,
     changed: Condvar,
 }
 
-#[derive(Default)]
-struct State {
-    wanted: HashMap<String, NameState>,
+struct State<Q, T> {
+    wanted: HashMap<Q, NameState<T>>,
     threads: usize,
     stopped: bool,
 }
 
-struct NameState {
+struct NameState<T> {
     due: Instant,
     in_progress: bool,
-    resolution: Option<Resolution>,
+    resolution: Option<Resolution<T>>,
     /// Failed lookups in a row.
     failures: u32,
 }
 
-impl Resolver {
-    pub(super) fn new(lookup: Box<Lookup>, on_resolution: Box<OnResolution>) -> Resolver {
-        Resolver {
-            shared: Arc::new(Shared {
-                lookup,
-                on_resolution,
-                state: Mutex::default(),
-                changed: Condvar::new(),
-            }),
-        }
+impl<Q, T> Resolver<Q, T>
+where
+    Q: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + 'static,
+{
+    /// A resolver whose threads, which it has not yet, are named `threads` and a number.
+    pub(super) fn new(
+        threads: &'static str,
+        lookup: Box<Lookup<Q, T>>,
+        on_resolution: Box<OnResolution<Q, T>>,
+    ) -> Resolver<Q, T> {
+        let state = State {
+            wanted: HashMap::new(),
+            threads: 0,
+            stopped: false,
+        };
+        let shared = Arc::new(Shared {
+            lookup,
+            on_resolution,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        });
+        Resolver { shared, threads }
     }
 
     /// Starts as many threads as so many names need.
@@ -79,7 +115,7 @@ impl Resolver {
         let mut state = self.shared.lock();
         while state.threads < THREADS.min(names) {
             let shared = Arc::clone(&self.shared);
-            let name = format!("names-{}", state.threads);
+            let name = format!("{}-{}", self.threads, state.threads);
             thread::Builder::new()
                 .name(name)
                 .spawn(move || shared.run())?;
@@ -90,7 +126,7 @@ impl Resolver {
 
     /// Replaces the set of names. New names are looked up at once, others are forgotten. Returns
     /// the new names. Call [`Resolver::start_threads`] before.
-    pub(super) fn set_names(&self, names: impl IntoIterator<Item = String>) -> Vec<String> {
+    pub(super) fn set_names(&self, names: impl IntoIterator<Item = Q>) -> Vec<Q> {
         let mut state = self.shared.lock();
         let mut known = std::mem::take(&mut state.wanted);
         let mut new = Vec::new();
@@ -117,9 +153,9 @@ impl Resolver {
     }
 
     /// Waits until each of these names has a result, good or bad, for `timeout` at most.
-    pub(super) fn wait_for(&self, names: &[String], timeout: Duration) {
+    pub(super) fn wait_for(&self, names: &[Q], timeout: Duration) {
         let state = self.shared.lock();
-        let open = |state: &mut State| {
+        let open = |state: &mut State<Q, T>| {
             let mut wanted = names.iter().filter_map(|name| state.wanted.get(name));
             wanted.any(|name| name.resolution.is_none())
         };
@@ -127,12 +163,15 @@ impl Resolver {
     }
 
     /// The result for a name; `None` before the first.
-    pub(super) fn resolution(&self, name: &str) -> Option<Resolution> {
+    pub(super) fn resolution<R: ?Sized + Eq + Hash>(&self, name: &R) -> Option<Resolution<T>>
+    where
+        Q: Borrow<R>,
+    {
         self.shared.lock().wanted.get(name)?.resolution.clone()
     }
 
     /// All results so far.
-    pub(super) fn resolutions(&self) -> Known {
+    pub(super) fn resolutions(&self) -> HashMap<Q, Resolution<T>> {
         let state = self.shared.lock();
         let names = state.wanted.iter();
         names
@@ -141,16 +180,16 @@ impl Resolver {
     }
 }
 
-impl Drop for Resolver {
+impl<Q, T> Drop for Resolver<Q, T> {
     /// The threads are not waited for: one may be in a lookup.
     fn drop(&mut self) {
-        self.shared.lock().stopped = true;
+        lock(&self.shared.state).stopped = true;
         self.shared.changed.notify_all();
     }
 }
 
-impl NameState {
-    fn new() -> NameState {
+impl<T: Clone> NameState<T> {
+    fn new() -> NameState<T> {
         NameState {
             due: Instant::now(),
             in_progress: false,
@@ -159,11 +198,17 @@ impl NameState {
         }
     }
 
-    /// Records a finished lookup.
-    fn record(&mut self, resolution: &Resolution, now: Instant) {
+    /// Records a finished lookup. A good result holds for `ttl`, unless it was asked for again in the
+    /// meantime.
+    fn record(&mut self, resolution: &Resolution<T>, ttl: Duration, now: Instant) {
         self.in_progress = false;
         match resolution {
-            Ok(_) => self.failures = 0,
+            Ok(_) => {
+                self.failures = 0;
+                if self.due > now {
+                    self.due = now + ttl;
+                }
+            }
             Err(_) => {
                 self.failures = self.failures.saturating_add(1);
                 self.due = now + retry_delay(self.failures);
@@ -184,21 +229,23 @@ fn retry_delay(failures: u32) -> Duration {
         .min(REFRESH_INTERVAL)
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl<Q: Clone + Eq + Hash, T: Clone> Shared<Q, T> {
+    fn lock(&self) -> MutexGuard<'_, State<Q, T>> {
         lock(&self.state)
     }
 
     fn run(&self) {
         while let Some(name) = self.next_due() {
-            let resolution = resolution_of((self.lookup)(&name));
-            self.record_resolution(&name, &resolution);
+            let found = (self.lookup)(&name);
+            let ttl = found.as_ref().map_or(REFRESH_INTERVAL, |found| found.ttl);
+            let resolution = resolution_of(found.map(|found| found.answers));
+            self.record_resolution(&name, &resolution, ttl);
             (self.on_resolution)(&name, resolution.as_deref().map_err(String::as_str));
         }
     }
 
     /// Waits for a name that is due; `None` when the resolver has been dropped.
-    fn next_due(&self) -> Option<String> {
+    fn next_due(&self) -> Option<Q> {
         let mut state = self.lock();
         loop {
             if state.stopped {
@@ -218,7 +265,8 @@ impl Shared {
             };
             if name.due <= now {
                 name.in_progress = true;
-                name.due = now + REFRESH_INTERVAL;
+                // A lookup is bounded in time. Sooner is only what is asked for meanwhile.
+                name.due = now + REFRESH_INTERVAL.max(LONGEST_LOOKUP);
                 return Some(text.clone());
             }
             let timeout = name.due - now;
@@ -230,15 +278,15 @@ impl Shared {
         }
     }
 
-    fn record_resolution(&self, name: &str, resolution: &Resolution) {
+    fn record_resolution(&self, name: &Q, resolution: &Resolution<T>, ttl: Duration) {
         if let Some(known) = self.lock().wanted.get_mut(name) {
-            known.record(resolution, Instant::now());
+            known.record(resolution, ttl, Instant::now());
         }
         self.changed.notify_all();
     }
 }
 
-fn resolution_of(found: io::Result<Vec<IpAddr>>) -> Resolution {
+fn resolution_of<T>(found: io::Result<Vec<T>>) -> Resolution<T> {
     match found {
         Ok(addresses) if addresses.is_empty() => Err("it has no address".to_owned()),
         found => found.map_err(|error| error.to_string()),
@@ -261,17 +309,34 @@ pub fn resolve_all<'a>(
     names: impl IntoIterator<Item = &'a str>,
     timeout: Duration,
 ) -> io::Result<BTreeMap<String, Resolution>> {
-    let resolver = Resolver::new(Box::new(lookup), Box::new(|_, _| {}));
     let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    resolver.start_threads(names.len())?;
-    resolver.set_names(names.iter().cloned());
-    resolver.wait_for(&names, timeout);
+    let lookup = Box::new(|name: &String| lookup(name).map(Found::of));
+    Ok(answer_all(names, lookup, timeout)?.into_iter().collect())
+}
+
+/// Looks each question up once. No result within `timeout` is an error of that one.
+///
+/// # Errors
+/// The system has no thread for it.
+pub(super) fn answer_all<Q, T>(
+    questions: Vec<Q>,
+    lookup: Box<Lookup<Q, T>>,
+    timeout: Duration,
+) -> io::Result<Vec<(Q, Resolution<T>)>>
+where
+    Q: Clone + Eq + Hash + Send + 'static,
+    T: Clone + Send + 'static,
+{
+    let resolver = Resolver::new("names", lookup, Box::new(|_, _| {}));
+    resolver.start_threads(questions.len())?;
+    resolver.set_names(questions.iter().cloned());
+    resolver.wait_for(&questions, timeout);
     let silence = || Err(format!("no answer within {} s", timeout.as_secs()));
-    let resolution = |name: String| {
-        let resolution = resolver.resolution(&name).unwrap_or_else(silence);
-        (name, resolution)
+    let answered = |question: Q| {
+        let resolution = resolver.resolution(&question).unwrap_or_else(silence);
+        (question, resolution)
     };
-    Ok(names.into_iter().map(resolution).collect())
+    Ok(questions.into_iter().map(answered).collect())
 }
 
 /// Looks a name up by the system's resolver.
@@ -306,17 +371,20 @@ mod tests {
     }
 
     /// A resolver over `lookup`, and its results as they come.
-    fn names(lookup: Box<Lookup>) -> (Resolver, Receiver<(String, Resolution)>) {
+    fn names(
+        lookup: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    ) -> (Resolver, Receiver<(String, Resolution)>) {
         let (resolutions, receiver) = channel();
         let resolutions = Mutex::new(resolutions);
-        let on_resolution = move |name: &str, resolution: Result<&[IpAddr], &str>| {
+        let on_resolution = move |name: &String, resolution: Result<&[IpAddr], &str>| {
             let resolution = resolution.map(<[IpAddr]>::to_vec).map_err(str::to_owned);
             let _ = resolutions
                 .lock()
                 .unwrap()
                 .send((name.to_owned(), resolution));
         };
-        let resolver = Resolver::new(lookup, Box::new(on_resolution));
+        let lookup = move |name: &String| lookup(name).map(Found::of);
+        let resolver = Resolver::new("names", Box::new(lookup), Box::new(on_resolution));
         resolver.start_threads(THREADS).unwrap();
         (resolver, receiver)
     }
@@ -329,12 +397,12 @@ mod tests {
     fn a_slow_name_holds_nobody_up() {
         let (release, held) = channel::<()>();
         let held = Mutex::new(held);
-        let (names, resolutions) = names(Box::new(move |name| {
+        let (names, resolutions) = names(move |name| {
             if name == "slow" {
                 let _ = held.lock().unwrap().recv();
             }
             Ok(address(1))
-        }));
+        });
         names.set_names(strings(&["slow", "fast"]));
         assert_eq!(resolutions.recv_timeout(TIMEOUT).unwrap().0, "fast");
         assert_eq!(names.resolution("slow"), None);
@@ -346,14 +414,14 @@ mod tests {
     fn waiting_ends_when_all_have_answered_or_at_the_timeout() {
         let (_hold, held): (Sender<()>, _) = channel();
         let held = Mutex::new(held);
-        let (names, _answers) = names(Box::new(move |name| match name {
+        let (names, _answers) = names(move |name| match name {
             "never" => {
                 let _ = held.lock().unwrap().recv();
                 Ok(address(9))
             }
             "bad" => Err(io::Error::other("no such name")),
             _ => Ok(address(1)),
-        }));
+        });
         let new = names.set_names(strings(&["good", "bad"]));
         names.wait_for(&new, TIMEOUT);
         assert_eq!(names.resolution("good"), Some(Ok(address(1))));
@@ -380,7 +448,7 @@ mod tests {
     #[test]
     fn the_last_good_answer_outlives_an_error() {
         let calls = Mutex::new(0);
-        let (names, resolutions) = names(Box::new(move |_| {
+        let (names, resolutions) = names(move |_| {
             let mut calls = calls.lock().unwrap();
             *calls += 1;
             match *calls {
@@ -389,7 +457,7 @@ mod tests {
                 3 => Ok(Vec::new()),
                 _ => Ok(address(2)),
             }
-        }));
+        });
         names.set_names(strings(&["host"]));
         for expected in [1, 1, 1, 2] {
             let (name, _) = resolutions.recv_timeout(TIMEOUT).unwrap();
@@ -410,15 +478,21 @@ mod tests {
         let now = Instant::now();
         let mut name = NameState::new();
         let pauses = (0..7).map(|_| {
-            name.record(&Err("server failure".to_owned()), now);
+            name.record(&Err("server failure".to_owned()), REFRESH_INTERVAL, now);
             (name.due - now).as_secs()
         });
         assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 16, 30, 30]);
         // A good result lasts the whole interval, and the next failure counts as the first.
         name.due = now + REFRESH_INTERVAL;
-        name.record(&Ok(address(1)), now);
+        name.record(&Ok(address(1)), REFRESH_INTERVAL, now);
         assert_eq!(name.due, now + REFRESH_INTERVAL);
-        name.record(&Err("server failure".to_owned()), now);
+        // Or as long as it says, unless it is asked for again meanwhile.
+        name.record(&Ok(address(1)), Duration::from_secs(7), now);
+        assert_eq!(name.due, now + Duration::from_secs(7));
+        name.due = now;
+        name.record(&Ok(address(1)), REFRESH_INTERVAL, now);
+        assert_eq!(name.due, now);
+        name.record(&Err("server failure".to_owned()), REFRESH_INTERVAL, now);
         assert_eq!(name.due, now + FIRST_RETRY);
         assert_eq!(retry_delay(u32::MAX), REFRESH_INTERVAL);
     }
@@ -427,14 +501,14 @@ mod tests {
     #[test]
     fn a_name_that_resolves_late_is_found() {
         let calls = Mutex::new(0);
-        let (names, resolutions) = names(Box::new(move |_| {
+        let (names, resolutions) = names(move |_| {
             let mut calls = calls.lock().unwrap();
             *calls += 1;
             match *calls {
                 1 => Err(io::Error::other("server failure")),
                 _ => Ok(address(1)),
             }
-        }));
+        });
         names.set_names(strings(&["host"]));
         assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_err());
         assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_ok());

@@ -52,12 +52,12 @@ impl Running {
         &'a self,
         config: &'a Config,
         serving: bool,
-    ) -> impl Iterator<Item = (&'a Group, &'a config::Group)> {
+    ) -> impl Iterator<Item = (&'a Arc<Group>, &'a config::Group)> {
         all_groups(config)
             .filter(move |(_, _, serves)| *serves == serving)
             .filter_map(|(service, group, _)| {
                 let running = self.group(&service.name, &group.name)?;
-                Some((running.as_ref(), group))
+                Some((running, group))
             })
     }
 

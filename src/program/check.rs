@@ -18,7 +18,8 @@ use txlb::admin::check_certificate;
 use txlb::config::verb::{diff, script};
 use txlb::config::{Config, Control, ListenAddress, ListenHost, leave_out_masked, print};
 use txlb::control::{
-    Error, File, listen_options, places_of_resolved, resolve_names, routing_loop_warnings,
+    Error, File, listen_options, member_warnings, places_of_resolved, resolve_names,
+    routing_loop_warnings,
 };
 use txlb::os::listen::{ListenOptions, ListenPlace, try_bind};
 use txlb::os::outgoing::may_be_transparent;
@@ -91,9 +92,12 @@ fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Resu
         let reason = answer.as_ref().err()?;
         Some(format!("the name {name} does not resolve: {reason}"))
     });
+    let members = member_warnings(config, RESOLVE_TIMEOUT)
+        .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
     let problems = find_problems(config, &resolutions);
     let circles = routing_loop_warnings(config, &resolutions);
-    for warning in unresolved.chain(circles).chain(problems.warnings) {
+    let of_names = unresolved.chain(members).chain(circles);
+    for warning in of_names.chain(problems.warnings) {
         exit::print_error(&format!("{}: warning: {warning}", file.display()))?;
     }
     // `-T` prints any configuration, also one that cannot start on this machine.

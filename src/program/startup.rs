@@ -62,6 +62,8 @@ impl Startup {
         });
         let pid_file = pid_file.transpose()?;
         if let Some(chroot) = &chroot {
+            #[cfg(feature = "dns")]
+            txlb::control::preload_name_servers();
             change_root(chroot)?;
         }
         Ok(Startup {

@@ -102,6 +102,11 @@ fn value(kind: ValueKind) -> Vec<String> {
         .concat(),
         ValueKind::Seconds => vec![SECONDS.to_owned()],
         ValueKind::State => words(&["up", "drain", "down"]),
+        ValueKind::Each => [
+            words(&["true", "false", "srv"]),
+            vec![BOOLEAN.to_owned(), DIGIT.to_owned()],
+        ]
+        .concat(),
         ValueKind::Initial => words(&["up", "down"]),
         ValueKind::WhenFailed => words(&["keep", "end"]),
         ValueKind::Rate => vec![RATE.to_owned()],

@@ -34,6 +34,8 @@ mod house;
 mod log;
 mod logging;
 mod man;
+#[cfg(feature = "dns")]
+mod members;
 mod namespaces;
 mod notify;
 mod odd_files;

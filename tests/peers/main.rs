@@ -13,6 +13,8 @@ mod checks;
 mod curl;
 mod examples;
 mod faults;
+#[cfg(feature = "dns")]
+mod members;
 mod postfix;
 mod programs;
 mod proxies;

@@ -13,6 +13,7 @@ pub(crate) mod embedded;
 pub(crate) mod golden;
 pub(crate) mod host;
 pub(crate) mod http;
+pub(crate) mod name_server;
 pub(crate) mod page;
 pub(crate) mod peer;
 pub(crate) mod proc;
@@ -22,6 +23,7 @@ pub(crate) mod rerun;
 pub(crate) mod screen;
 #[cfg(feature = "ssh")]
 pub(crate) mod ssh;
+pub(crate) mod traffic;
 pub(crate) mod txlb;
 #[cfg(target_os = "linux")]
 pub(crate) mod user;

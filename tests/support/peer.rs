@@ -46,10 +46,15 @@ impl Peer {
         Peer::start("nginx", &["-c", text(&file), "-g", ""], address)
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
     /// Lets it finish what it is doing.
     pub(crate) fn quit(mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, Signal::QUIT).unwrap();
+        self.signal(Signal::QUIT);
         self.0.wait().unwrap();
     }
 }

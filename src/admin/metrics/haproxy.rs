@@ -147,6 +147,7 @@ pub(super) mod samples {
             recent: Vec::new(),
             failures: 0,
             emptied_wall_ms: None,
+            member_of: None,
             last_failure: None,
             agent: None,
             totals: Totals::default(),
@@ -158,6 +159,7 @@ pub(super) mod samples {
             name: name.to_owned(),
             scheduler: "leastc,sticky".to_owned(),
             missed_weights: None,
+            each: Vec::new(),
             open: hosts.iter().map(|host| host.open as usize).sum(),
             hosts,
         }
@@ -190,6 +192,7 @@ pub(super) mod samples {
             total: 7,
             failures: 1,
             emptied_wall_ms: None,
+            member_of: None,
             last_failure: Some(("connection refused".to_owned(), 1_000_000_000_400)),
             totals: Totals {
                 bytes_to_host: 100,

@@ -143,7 +143,9 @@ fn weight_cell(
         el("small").text(&text)
     });
     let cell = el("td").class("n");
-    let cell = match form(view, &keys(context, host)) {
+    // What comes and goes with a name has the weight of its template.
+    let form = form(view, &keys(context, host)).filter(|_| host.member_of.is_none());
+    let cell = match form {
         None => cell.text(&host.weight.to_string()),
         Some(form) => {
             // Weight 0 would be refused, and drain says it better.
@@ -175,6 +177,7 @@ fn buttons(
     let down = button("hostAdminDown", "Down", host_label);
     let failed = matches!(host.health, Health::Failed(_));
     let form = form.maybe(failed.then(|| button("retryHost", "Retry", host_label)));
+    let remove = || is_own(host).then(|| remove(context, host, host_label));
     let form = match host.state {
         HostState::Up if is_last_usable(context, host) => {
             let last = details("Drain, down or remove…", host_label)
@@ -183,30 +186,29 @@ fn buttons(
                 .with(force("even so"))
                 .with(drain)
                 .with(down)
-                .with(button("delHost", "Remove", host_label));
+                .maybe(is_own(host).then(|| button("delHost", "Remove", host_label)));
             form.with(last)
         }
         HostState::Up => form
             .with(drain)
             .with(down)
-            .with(remove(context, host, host_label))
+            .maybe(remove())
             .maybe((host.open > 0).then(|| {
                 let text = format!("Drain or down: no new sessions. {}", fate(context, host));
                 el("small").text(&text)
             })),
-        HostState::Drain => form
-            .with(up)
-            .with(down)
-            .with(remove(context, host, host_label)),
-        HostState::Down => form
-            .with(up)
-            .with(drain)
-            .with(remove(context, host, host_label)),
+        HostState::Drain => form.with(up).with(down).maybe(remove()),
+        HostState::Down => form.with(up).with(drain).maybe(remove()),
     };
     let cell = el("td")
         .with(form)
         .maybe(end_sessions(view, context, host, host_label));
     Some(cell.maybe(change_link(view, &row_id(context, host), host_label)))
+}
+
+/// Whether the file has it, so that it can be removed.
+fn is_own(host: &HostStatus) -> bool {
+    host.member_of.is_none()
 }
 
 /// The form that ends all sessions of the host.

@@ -6,7 +6,7 @@ use super::html::{Element, el, id};
 use super::sparkline::peak;
 use super::view::{View, button, change_link, details, force, form, labelled, weight};
 use crate::config::HostState;
-use crate::control::{GroupStatus, HostStatus, ServiceStatus, Status};
+use crate::control::{GroupStatus, HostStatus, MemberCount, ServiceStatus, Status};
 use crate::text::{address_ranges, count, plural};
 
 const COLUMNS: [(&str, &str); 10] = [
@@ -56,7 +56,17 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
         )
         .with(head)
         .maybe(out_of_service(group, enabled, serves))
+        .with_all(group.each.iter().map(members))
         .with(hosts(view, service, group))
+}
+
+/// A host that stands for the members of a name.
+fn members(members: &MemberCount) -> Element {
+    let class = match members.failure {
+        Some(_) => "bad",
+        None => "figures",
+    };
+    el("p").class(class).text(&members.words())
 }
 
 /// Why no host of a group gets new sessions although none has failed.

@@ -93,6 +93,7 @@ impl Model {
             weight: weights[self.random.index(weights.len())],
             state: states[self.random.index(states.len())],
             backup: self.random.below(4) == 0,
+            ..Host::default()
         }
     }
 

@@ -546,11 +546,11 @@ impl HostPool {
         })
     }
 
-    /// The hosts of this name, removed ones with open sessions included.
-    pub fn hosts_named(&self, name: &str) -> Vec<HostId> {
+    /// The hosts with names that are meant, removed ones with open sessions included.
+    pub fn hosts_named(&self, is_meant: impl Fn(&str) -> bool) -> Vec<HostId> {
         let known = self.hosts.known();
         known
-            .filter(|member| member.name() == name)
+            .filter(|member| is_meant(member.name()))
             .map(|member| member.id)
             .collect()
     }

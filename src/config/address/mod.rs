@@ -457,7 +457,7 @@ pub(super) fn is_interface(text: &str) -> bool {
 }
 
 /// Whether this is a valid host name; `_` is allowed, since such names are in use.
-pub(super) fn is_host_name(text: &str) -> bool {
+pub(crate) fn is_host_name(text: &str) -> bool {
     let label_is_fine = |label: &str| {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')

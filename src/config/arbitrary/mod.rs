@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use super::attributes::{
     CHECK, CONFIG, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
-    LISTENER, LOGGING, ROUTE, SERVICE, SSH, USER, WEB,
+    LISTENER, LOGGING, RESOLVER, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::value::{Value, seconds_text};
 use super::verb::options;
 use super::verb::table::commands;
 use super::{
-    Access, Admin, Check, CheckKind, CheckValue, Config, Control, CustomNames, General, Group,
-    Host, ListenAddress, Listener, Logging, Manager, Route, Scheduler, Service, Ssh, User,
-    ValueKind, Web,
+    Access, Admin, Check, CheckKind, CheckValue, Config, Control, CustomNames, Each, General,
+    Group, Host, ListenAddress, Listener, Logging, Manager, Resolver, Route, Scheduler, Service,
+    Ssh, User, ValueKind, Web,
 };
 
 /// A generator seeded by the test (xorshift64*, Vigna 2016).
@@ -215,6 +215,8 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::Weight => random.below(1_000_001).to_string(),
         ValueKind::Prefix => pick(random, &["1", "64", "128"]),
         ValueKind::State => pick(random, &["up", "drain", "down"]),
+        ValueKind::Each => pick(random, &["true", "false", "srv"]),
+        ValueKind::Nameservers => pick(random, &["", "10.0.0.53", "127.0.0.1:8600 ::1"]),
         ValueKind::Initial => pick(random, &["up", "down"]),
         ValueKind::WhenFailed => pick(random, &["keep", "end"]),
         ValueKind::Interface => pick(random, &["", "eth0", "br-lan.100"]),
@@ -318,14 +320,29 @@ fn change_checks(random: &mut Random, checks: &mut Vec<Check>) {
     checks.truncate(Check::MOST_OF_A_GROUP);
 }
 
-pub(super) fn group(random: &mut Random, name: String) -> Group {
-    let count = random.below(4);
-    let hosts = names(random, count).into_iter().map(|name| Host {
+fn host(random: &mut Random, name: String) -> Host {
+    let mut host = Host {
         name,
         // Not the blank one.
         address: address(random).parse().unwrap(),
         ..vary(random, &HOST, Host::default())
-    });
+    };
+    forget_mistake(&mut host);
+    host
+}
+
+/// Not each address has members.
+pub(super) fn forget_mistake(host: &mut Host) {
+    if host.mistake().is_some() {
+        host.each = Each::No;
+    }
+}
+
+pub(super) fn group(random: &mut Random, name: String) -> Group {
+    let count = random.below(4);
+    let hosts = names(random, count)
+        .into_iter()
+        .map(|name| host(random, name));
     let hosts = hosts.collect();
     Group {
         name,
@@ -404,6 +421,7 @@ pub(super) fn config(random: &mut Random) -> Config {
         admin: random.maybe(admin),
         control: random.maybe(|random| vary(random, &CONTROL, Control::default())),
         logging: vary(random, &LOGGING, Logging::default()),
+        resolver: vary(random, &RESOLVER, Resolver::default()),
     }
 }
 
@@ -434,6 +452,9 @@ pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
         manager: *random.pick(&[from.manager, other.manager]),
         control: random.pick(&[from.control.clone(), other.control]).clone(),
         logging: random.pick(&[from.logging.clone(), other.logging]).clone(),
+        resolver: random
+            .pick(&[from.resolver.clone(), other.resolver])
+            .clone(),
     }
 }
 
@@ -505,6 +526,7 @@ fn change_group(random: &mut Random, target: &mut Group) {
         |random, host| {
             if random.below(2) == 0 {
                 *host = vary(random, &HOST, host.clone());
+                forget_mistake(host);
             }
         },
     );

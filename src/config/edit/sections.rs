@@ -7,7 +7,7 @@ use super::list::{List, Matching, child, children, edit_optional, insert_element
 use super::text::{EditMode, Editor, Edits, edit_attributes, set_attribute};
 use crate::config::attributes::{
     CHECK, CHECK_TIME, CONFIG, CONTROL, ENABLE, ElementTable, HOST, LISTENER, LOGGING, MANAGER,
-    OLD_WEB, ROUTE, SERVICE, SSH, WEB,
+    OLD_WEB, RESOLVER, ROUTE, SERVICE, SSH, WEB,
 };
 use crate::config::serialize::{self, Content, XmlElement};
 use crate::config::value::{Value, flag, seconds_text};
@@ -54,6 +54,11 @@ impl Editor<'_> {
             let [had, now] = [have, wanted].map(|it| Some(LOGGING.write(&it.logging)));
             let logging = child(root, LOGGING.name);
             new.extend(edit_optional(&self.source, logging, had, now, edits));
+        }
+        if have.resolver != wanted.resolver {
+            let [had, now] = [have, wanted].map(|it| Some(RESOLVER.write(&it.resolver)));
+            let resolver = child(root, RESOLVER.name);
+            new.extend(edit_optional(&self.source, resolver, had, now, edits));
         }
         insert_elements(&self.source, root, new, edits);
     }

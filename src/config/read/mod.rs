@@ -14,7 +14,7 @@ use roxmltree::{Document, Node};
 
 use self::element::{Element, Findings, UniqueNames};
 use self::listens::ListenPlaces;
-use super::attributes::{CONFIG, LOGGING};
+use super::attributes::{CONFIG, LOGGING, RESOLVER};
 use super::error::{Errors, Position};
 use super::schema::{NOTE, element_schema};
 use super::value::{Value, ValueKind};
@@ -98,6 +98,7 @@ fn read_config(root: &mut Element<'_>, findings: &mut Findings<'_>) -> Config {
             "manager" => manager = Some(child),
             "checktime" => check_time = Some(child),
             "control" => config.control = sections::read_control(&child, findings),
+            "resolver" => config.resolver = child.read(&RESOLVER, (RESOLVER.new)(), findings),
             _ => config.logging = child.read(&LOGGING, (LOGGING.new)(), findings),
         }
     }

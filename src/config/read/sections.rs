@@ -273,7 +273,7 @@ fn read_group(element: &mut Element<'_>, findings: &mut Findings<'_>) -> Group {
                 group.checks.push(check);
             }
             _ => {
-                let mut host = child.read(&HOST, Host::default(), findings);
+                let mut host = read_host(&child, findings);
                 if child.value("name").is_none() {
                     host.name = Host::numbered_name(group.hosts.len());
                 }
@@ -283,6 +283,19 @@ fn read_group(element: &mut Element<'_>, findings: &mut Findings<'_>) -> Group {
         }
     }
     group
+}
+
+fn read_host(element: &Element<'_>, findings: &mut Findings<'_>) -> Host {
+    let errors = findings.errors.len();
+    let host = element.read(&HOST, Host::default(), findings);
+    // An address with an error was left at its default: the whole cannot be judged.
+    let is_doubtful = element.is_misspelt || findings.errors.len() > errors;
+    if let Some(mistake) = host.mistake().filter(|_| !is_doubtful)
+        && let Some(value) = element.value("each")
+    {
+        findings.error(value.error(mistake.into()));
+    }
+    host
 }
 
 fn read_check(element: &Element<'_>, findings: &mut Findings<'_>) -> Check {

@@ -7,8 +7,8 @@ use super::table::{self, CommandSchema, KeySchema};
 use super::{View, options};
 use crate::config::listener::{OFF, REQUIRE};
 use crate::config::{
-    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Initial, ProxyVersion,
-    Service, ValueKind, WhenFailed,
+    Access, CheckKind, CheckValue, Config, CustomNames, Each, Group, HostState, Initial,
+    ProxyVersion, Service, ValueKind, WhenFailed,
 };
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
@@ -168,6 +168,7 @@ impl<'a> PartialCommand<'a> {
                 let versions = ProxyVersion::ALL.map(ProxyVersion::as_str);
                 to_strings(&[&[OFF][..], &versions].concat())
             }
+            ValueKind::Each => to_strings(&Each::ALL.map(Each::as_str)),
             ValueKind::Initial => to_strings(&[Initial::Up, Initial::Down].map(Initial::as_str)),
             ValueKind::WhenFailed => {
                 to_strings(&[WhenFailed::Keep, WhenFailed::End].map(WhenFailed::as_str))

@@ -185,6 +185,20 @@ pub enum CommandError {
         /// The hosts there.
         names: Vec<String>,
     },
+    /// A host that stands for a member of a name: the file does not have it.
+    Member {
+        /// Its name.
+        name: String,
+        /// The host that stands for all members.
+        template: String,
+    },
+    /// No member of a name, although its name is like one.
+    NoMember {
+        /// Its name.
+        name: String,
+        /// The host that stands for all members.
+        template: String,
+    },
     /// The service has no such listener, or several with this port.
     NoListen {
         /// The service.
@@ -320,6 +334,19 @@ impl fmt::Display for CommandError {
                 address,
                 names,
             } => hosts_at(f, group, address, names),
+            CommandError::Member { name, template } => write!(
+                f,
+                "host {} comes and goes with the name that host {} has: change that one; this \
+                 one can be drained, set to down and up, and retried",
+                Quoted(name),
+                Quoted(template)
+            ),
+            CommandError::NoMember { name, template } => write!(
+                f,
+                "the name that host {} has tells of no member {}: status lists those that there are",
+                Quoted(template),
+                Quoted(name)
+            ),
             CommandError::NoListen {
                 service,
                 listen,

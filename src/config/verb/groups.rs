@@ -9,6 +9,7 @@ use super::table::{
 use super::values::Values;
 use super::{CommandError, GroupKey, HostKey, Verb};
 use crate::config::attributes::{Attribute, GROUP, HOST};
+use crate::config::error::ErrorKind;
 use crate::config::value::Value;
 use crate::config::{Config, Endpoint, Group, Host, HostState, Service, ValueKind};
 
@@ -36,6 +37,7 @@ pub(super) static ADD_HOST: CommandSchema = adds(
             ..Host::default()
         };
         values.set(&HOST, &mut host)?;
+        refuse_mistake(&host)?;
         let place = values.place();
         insert_item(&mut group.hosts, host, place.as_ref(), &key.to_string())
     },
@@ -54,12 +56,12 @@ pub(super) static DEL_HOST: CommandSchema = replaces(
     "remove a host from its group; its sessions live on",
     |values, config| {
         let key = values.group();
-        let hosts = &mut group_mut(config, &key)?.hosts;
+        let group = group_mut(config, &key)?;
         let index = match values.text("ip") {
-            Some(_) => find_host_at(hosts, &values.get("ip", Value::address)?, &key)?,
-            None => find_index(hosts, &values.name("name"), &key.to_string())?,
+            Some(_) => find_host_at(&group.hosts, &values.get("ip", Value::address)?, &key)?,
+            None => find_host(group, &values.host())?,
         };
-        hosts.remove(index);
+        group.hosts.remove(index);
         Ok(())
     },
     |values, config| {
@@ -118,16 +120,17 @@ pub(super) static SET_HOST: CommandSchema = replaces(
     },
     "change a host's address, weight, place or name",
     |values, config| {
-        let HostKey { group: key, name } = values.host();
-        let owner = key.to_string();
-        let group = group_mut(config, &key)?;
+        let key = values.host();
+        let owner = key.group.to_string();
+        let group = group_mut(config, &key.group)?;
+        let index = find_host(group, &key)?;
         let hosts = &mut group.hosts;
-        let index = find_index(hosts, &name, &owner)?;
-        let new_name = values.text("rename").unwrap_or(&name);
-        if new_name != name {
+        let new_name = values.text("rename").unwrap_or(&key.name);
+        if new_name != key.name {
             check_name_free(hosts, new_name, &owner)?;
         }
         values.set(&HOST, &mut hosts[index])?;
+        refuse_mistake(&hosts[index])?;
         // Rename last: `before=` refers to old names.
         let moved = move_item(hosts, index, values.place().as_ref(), &owner)?;
         hosts[moved].name = new_name.to_owned();
@@ -136,7 +139,39 @@ pub(super) static SET_HOST: CommandSchema = replaces(
     |values, config| Some(values.previous(&HOST, host(config, &values.host())?)),
 );
 
+fn refuse_mistake(host: &Host) -> Result<(), CommandError> {
+    match host.mistake() {
+        None => Ok(()),
+        Some(mistake) => Err(CommandError::Option(ErrorKind::from(mistake).into())),
+    }
+}
+
+/// The index of a host. A member of a name has none: its template has.
+pub(super) fn find_host(group: &Group, key: &HostKey) -> Result<usize, CommandError> {
+    find_index(&group.hosts, &key.name, &key.group.to_string()).map_err(|missing| {
+        match group.template_of(&key.name) {
+            None => missing,
+            Some(template) => CommandError::Member {
+                name: key.name.clone(),
+                template: template.name.clone(),
+            },
+        }
+    })
+}
+
 impl Verb {
+    /// The host whose wanted state the verb sets, and nothing else; whether that is insisted on.
+    pub(crate) fn host_state(&self) -> Option<(HostKey, HostState, bool)> {
+        let Verb(values) = self;
+        let state = match values.schema {
+            it if *it == DRAIN_HOST => HostState::Drain,
+            it if *it == HOST_ADMIN_DOWN => HostState::Down,
+            it if *it == HOST_ADMIN_UP => HostState::Up,
+            _ => return None,
+        };
+        Some((values.host(), state, values.is_forced()))
+    }
+
     /// The host that the verb renames, and its new name.
     pub(crate) fn renamed_host(&self) -> Option<(HostKey, &str)> {
         let Verb(values) = self;
@@ -156,7 +191,7 @@ fn previous_attributes(values: &Values, config: &Config) -> PreviousValues {
 
 fn host_mut<'a>(config: &'a mut Config, key: &HostKey) -> Result<&'a mut Host, CommandError> {
     let group = group_mut(config, &key.group)?;
-    let index = find_index(&group.hosts, &key.name, &key.group.to_string())?;
+    let index = find_host(group, key)?;
     Ok(&mut group.hosts[index])
 }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
 use crate::config::{HostAddress, Route};
+use crate::control::members::MemberCount;
 use crate::json::{Json, Object};
 use crate::os::address::Address;
 use crate::relay::RecentEvent;
@@ -157,6 +158,16 @@ fn about_group(group: &GroupStatus) -> Object {
         .with("name", group.name.as_str())
         .with("scheduler", group.scheduler.as_str())
         .with("open", group.open as u64)
+        .with_list("each", group.each.iter().map(members))
+}
+
+fn members(members: &MemberCount) -> Object {
+    Object::new()
+        .with("name", members.name.as_str())
+        .with("ip", members.endpoint.as_str())
+        .with("each", members.each.as_str())
+        .with("members", members.members as u64)
+        .with("error", members.failure.as_deref())
 }
 
 fn host(host: &HostStatus) -> Object {
@@ -169,6 +180,7 @@ fn host(host: &HostStatus) -> Object {
         .with("weight", u64::from(host.weight))
         .with("state", host.state.as_str())
         .with("backup", host.backup)
+        .with("member_of", host.member_of.as_deref())
         .with("health", health(&host.health))
         .with("since_ms", host.since_wall_ms)
         .with("pending", host.pending)

@@ -11,7 +11,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::data_plane::DataPlane;
+use super::members::MemberCount;
 use crate::balance::{self, Agent, Health, Totals, Wanted};
+use crate::config::verb::GroupKey;
 use crate::config::{self, HostState, Route};
 use crate::non_printing::escape_non_printing;
 use crate::os::address::Address;
@@ -118,8 +120,10 @@ pub struct GroupStatus {
     pub missed_weights: Option<String>,
     /// Open sessions, those on removed hosts included.
     pub open: usize,
-    /// Its hosts, in the file's order.
+    /// Its hosts, in the file's order, members of names included.
     pub hosts: Vec<HostStatus>,
+    /// The hosts of the file that stand for members of names.
+    pub each: Vec<MemberCount>,
 }
 
 /// One host.
@@ -165,6 +169,8 @@ pub struct HostStatus {
     pub agent: Option<Agent>,
     /// When its last session ended since it was drained or set down, in milliseconds since 1970.
     pub emptied_wall_ms: Option<u64>,
+    /// The host of the file that stands for it, if it is a member of a name.
+    pub member_of: Option<String>,
     /// Its bytes and connects.
     pub totals: Totals,
 }
@@ -264,16 +270,27 @@ fn service(
 
 fn group(data_plane: &DataPlane, service: &str, group: &config::Group, now: &Now) -> GroupStatus {
     let running = data_plane.running.group(service, &group.name);
-    let (open, hosts) = running.map_or((0, Vec::new()), |running| {
+    let (open, mut hosts) = running.map_or((0, Vec::new()), |running| {
         let pool = running.pool();
         (pool.open(), pool.hosts().map(|it| host(now, &it)).collect())
     });
+    let mut each = Vec::new();
+    if group.has_templates() {
+        for host in &mut hosts {
+            host.member_of = group.template_of(&host.name).map(|it| it.name.clone());
+        }
+        each = data_plane.members.counts(&GroupKey {
+            service: service.to_owned(),
+            group: group.name.clone(),
+        });
+    }
     GroupStatus {
         name: group.name.clone(),
         scheduler: group.scheduler.to_string(),
         missed_weights: group.missed_weights().map(|instead| instead.to_string()),
         open,
         hosts,
+        each,
     }
 }
 
@@ -303,6 +320,7 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
             .map(|(failure, at_ms)| (failure.to_string(), now.wall_ms(*at_ms))),
         agent: status.agent.cloned(),
         emptied_wall_ms: status.emptied_ms.map(|at_ms| now.wall_ms(at_ms)),
+        member_of: None,
         totals: status.host.counters.sum(),
     }
 }
@@ -396,6 +414,7 @@ mod tests {
 
     use super::*;
     use crate::balance::Failure;
+    use crate::config::Each;
     use crate::json::Json;
     use crate::relay::Topic;
 
@@ -421,6 +440,7 @@ mod tests {
             last_failure: Some(("connection refused".to_owned(), 9)),
             agent: None,
             emptied_wall_ms: None,
+            member_of: None,
             totals: Totals {
                 bytes_to_host: 10,
                 bytes_to_client: u64::MAX,
@@ -453,6 +473,13 @@ mod tests {
                     missed_weights: Some("weightlc".to_owned()),
                     open: 1,
                     hosts: vec![host()],
+                    each: vec![MemberCount {
+                        name: "web".to_owned(),
+                        endpoint: "web.test:80".to_owned(),
+                        each: Each::Address,
+                        members: 3,
+                        failure: Some("SERVFAIL".to_owned()),
+                    }],
                 }],
             }],
             stored: StoredStatus {
@@ -485,8 +512,9 @@ mod tests {
                 + r#""text":"host web:main/a is healthy"}],"services":[{"name":"web","#
                 + r#""listens":["[::1]:80"],"enabled":"main","routes":[{"sni":["a.test"],"#
                 + r#""alpn":[],"group":"main"}],"open":1,"total":3,"groups":[{"name":"#
-                + r#""main","scheduler":"leastc","open":1,"hosts":[{"name":"a \"b\"","ip":"db:1","#
-                + r#""address":null,"weight":5,"state":"drain","backup":true,"health":"failed","since_ms":8,"#
+                + r#""main","scheduler":"leastc","open":1,"each":[{"name":"web","ip":"web.test:80","each":"true","#
+                + r#""members":3,"error":"SERVFAIL"}],"hosts":[{"name":"a \"b\"","ip":"db:1","#
+                + r#""address":null,"weight":5,"state":"drain","backup":true,"member_of":null,"health":"failed","since_ms":8,"#
                 + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#
                 + r#""last_error_ms":9,"agent":null,"emptied_ms":null,"open":1,"busy":0,"total":3,"#
                 + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#

@@ -144,6 +144,7 @@ mod tests {
                 name: "main".to_owned(),
                 scheduler: "leastc".to_owned(),
                 missed_weights: None,
+                each: Vec::new(),
                 open: 0,
                 hosts: hosts.collect(),
             }],

@@ -151,6 +151,9 @@ fn group(group: &GroupStatus, serves: &str, now_ms: u64, layout: Layout) -> Vec<
         group.name, group.scheduler, group.open
     );
     let mut lines = layout.wrap(&head, "  ");
+    for it in &group.each {
+        lines.extend(layout.wrap(&it.words(), "  "));
+    }
     if !group.hosts.is_empty() {
         let heads = ["host", "address", "wt", "state", "open", "total", "bytes"];
         lines.push(row(heads, layout));
@@ -350,6 +353,7 @@ mod tests {
             last_failure: None,
             agent: None,
             emptied_wall_ms: None,
+            member_of: None,
             totals: crate::balance::Totals::default(),
         }
     }
@@ -376,6 +380,7 @@ mod tests {
                     name: "main".to_owned(),
                     scheduler: "leastc".to_owned(),
                     missed_weights: None,
+                    each: Vec::new(),
                     open: 3,
                     hosts,
                 }],

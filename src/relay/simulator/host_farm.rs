@@ -15,9 +15,10 @@ use super::super::failure::{
     ConnectError, Shortage, classify_connect_error, classify_unix_connect_error,
 };
 use super::super::plan::Group;
-use super::random_hosts::{
-    add_host, any_checks, any_endpoint, any_report, any_scheduler, any_slow_start, any_source,
-    any_state, any_version, any_weight, source_addresses,
+use super::any_hosts::{
+    add_host, any_behaviour, any_checks, any_endpoint, any_records, any_report, any_result,
+    any_scheduler, any_slow_start, any_source, any_state, any_version, any_weight, expand,
+    source_addresses, template,
 };
 use super::socket::Connect;
 use super::transport::ASKED;
@@ -25,7 +26,10 @@ use super::world::WORKERS;
 use crate::balance::{
     AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
 };
-use crate::config::{self, Check, Initial, Source};
+use crate::config::{
+    self, Algorithm, Check, CheckKind, Each, Endpoint, Host, HostState, Initial, ProxyVersion,
+    Record, Scheduler, Source, SrvRecord,
+};
 use crate::os::address::Address;
 use crate::os::outgoing::SourceAddress;
 
@@ -41,7 +45,7 @@ const REMEMBERED_MS: u64 = 30 * 60 * 1000;
 
 /// How a host answers a connect.
 #[derive(Debug, Clone, Copy)]
-enum Behaviour {
+pub(super) enum Behaviour {
     Accepts,
     Refuses,
     Silent,
@@ -50,8 +54,12 @@ enum Behaviour {
 #[derive(Debug)]
 pub(super) struct HostFarm {
     pub(super) group: Arc<Group>,
-    /// The group as it is configured.
+    /// The group as it is configured, with a template in some runs.
     config: config::Group,
+    /// What the template's name has.
+    records: Vec<Record>,
+    /// The hosts that this makes, members included.
+    hosts: Vec<Host>,
     behaviours: Vec<Behaviour>,
     /// Where hosts without a port are checked.
     checked_port: u16,
@@ -68,6 +76,8 @@ pub(super) struct HostFarm {
     check_random: Random,
     /// Draws what concerns sources.
     source_random: Random,
+    /// Draws what concerns members of a name.
+    member_random: Random,
     /// Checks on their way: results may come after their host has gone or moved.
     checks: Vec<(CheckedHost, Address, Arc<Check>)>,
     /// The host of the session that begins, which is counted already.
@@ -81,6 +91,7 @@ impl HostFarm {
         let mut check_random = Random::new(!random.clone().next_u64());
         let mut source_random = Random::new(random.clone().next_u64() ^ 1);
         let has_unix = source_random.clone().below(4) == 0;
+        let mut member_random = Random::new(random.clone().next_u64() ^ 2);
         let mut group = config::Group {
             source: any_source(&mut source_random),
             checks: any_checks(&mut check_random),
@@ -108,7 +119,12 @@ impl HostFarm {
             false => any_behaviour(random),
         });
         let behaviours = behaviours.collect();
-        let pool = HostPool::new(&group, WORKERS, 0);
+        if member_random.below(4) == 0 {
+            group.hosts.push(template());
+        }
+        let records = any_records(&mut member_random);
+        let expanded = expand(&group, &records);
+        let pool = HostPool::new(&expanded, WORKERS, 0);
         let group_of_pool = Group::new("web", "main", pool);
         let checked_port = [ASKED.port(), FIRST_PORT][source_random.index(2)];
         group_of_pool.set_check_port(checked_port);
@@ -117,6 +133,8 @@ impl HostFarm {
             group: Arc::new(group_of_pool),
             checked_port,
             config: group,
+            records,
+            hosts: expanded.hosts,
             shortage: None,
             absent: Vec::new(),
             has_unix,
@@ -124,6 +142,7 @@ impl HostFarm {
             lacked_ports: has_unix,
             check_random,
             source_random,
+            member_random,
             checks: Vec::new(),
             picking: Cell::new(None),
             visits: RefCell::default(),
@@ -135,6 +154,7 @@ impl HostFarm {
         self.visits.take();
         self.change_checks(now_ms);
         self.change_sources(now_ms);
+        self.change_members(now_ms);
         match random.below(8) {
             0..=2 => self.reconfigure(random, now_ms),
             3 => {
@@ -162,7 +182,22 @@ impl HostFarm {
             6 => self.config.hosts.retain(|_| random.below(4) == 0),
             _ => self.change_a_host(random),
         }
-        self.group.pool().configure(&self.config, now_ms);
+        self.configure(now_ms);
+    }
+
+    fn configure(&mut self, now_ms: u64) {
+        let expanded = expand(&self.config, &self.records);
+        self.group.pool().configure(&expanded, now_ms);
+        self.hosts = expanded.hosts;
+    }
+
+    /// Members come and go, as name servers tell of them: most stay.
+    fn change_members(&mut self, now_ms: u64) {
+        if !self.config.has_templates() || self.member_random.below(4) > 0 {
+            return;
+        }
+        self.records = any_records(&mut self.member_random);
+        self.configure(now_ms);
     }
 
     fn change_a_host(&mut self, random: &mut Random) {
@@ -177,6 +212,8 @@ impl HostFarm {
             1 => hosts.swap(one, other),
             2 => hosts[one].weight = any_weight(random),
             3 => hosts[one].state = any_state(random),
+            // The name of a template stays.
+            _ if hosts[one].is_template() => {}
             _ => hosts[one].address = any_endpoint(random, self.has_unix),
         }
     }
@@ -201,7 +238,7 @@ impl HostFarm {
         match random.below(16) {
             0 => {
                 self.config.checks = any_checks(random);
-                self.group.pool().configure(&self.config, now_ms);
+                self.configure(now_ms);
             }
             1..=6 => self.run_checks(now_ms),
             _ => {}
@@ -214,7 +251,7 @@ impl HostFarm {
         match random.below(16) {
             0 => {
                 self.config.source = any_source(random);
-                self.group.pool().configure(&self.config, now_ms);
+                self.configure(now_ms);
             }
             1 => self.absent.clear(),
             2 | 3 => {
@@ -311,7 +348,7 @@ impl HostFarm {
     fn by_kind(&self) -> [Vec<(HostId, Address)>; 4] {
         let pool = self.group.pool();
         let config = |status: &HostStatus<'_>| {
-            let mut hosts = self.config.hosts.iter();
+            let mut hosts = self.hosts.iter();
             hosts.find(|host| host.name == status.host.name)
         };
         let mut kinds = <[Vec<_>; 4]>::default();
@@ -472,20 +509,5 @@ impl fmt::Display for HostFarm {
             )?;
         }
         Ok(())
-    }
-}
-
-fn any_behaviour(random: &mut Random) -> Behaviour {
-    match random.below(16) {
-        0 => Behaviour::Silent,
-        1..=3 => Behaviour::Refuses,
-        _ => Behaviour::Accepts,
-    }
-}
-
-fn any_result(random: &mut Random) -> Result<(), Failure> {
-    match random.below(2) {
-        0 => Err(Failure::Refused),
-        _ => Ok(()),
     }
 }

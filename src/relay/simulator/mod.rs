@@ -3,13 +3,13 @@
 //! The real engine, state machine, timers, hand-off, host pool and schedulers run on simulated
 //! sockets and a virtual clock. Network events come in every order, and in the same order for the same seed.
 
+mod any_hosts;
 mod checks;
 mod expected_counts;
 mod host_farm;
 mod listener;
 mod opening;
 mod peer;
-mod random_hosts;
 mod simulation;
 mod socket;
 mod times;

@@ -372,7 +372,10 @@ impl World {
         let chosen = self.chosen.get(&end.id);
         let farm = self.network.farm.borrow();
         let pool = farm.group.pool();
-        let ids = end.host.as_ref().map(|name| pool.hosts_named(name));
+        let ids = end
+            .host
+            .as_ref()
+            .map(|name| pool.hosts_named(|it| it == name));
         let ids = ids.unwrap_or_default();
         let holds = match end.reason {
             EndReason::HostFailed => {

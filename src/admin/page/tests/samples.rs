@@ -53,6 +53,7 @@ pub(in super::super) fn host(name: &str) -> HostStatus {
         recent: vec![0; 60],
         failures: 0,
         emptied_wall_ms: None,
+        member_of: None,
         last_failure: None,
         agent: None,
         totals: Totals::default(),
@@ -66,6 +67,7 @@ pub(in super::super) fn failed(name: &str) -> HostStatus {
         since_wall_ms: NOW_MS - 250_000,
         failures: 31,
         emptied_wall_ms: None,
+        member_of: None,
         last_failure: Some(("connection refused".to_owned(), NOW_MS - 3_000)),
         ..host(name)
     }
@@ -112,6 +114,7 @@ pub(in super::super) fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus
         name: name.to_owned(),
         scheduler: "leastc".to_owned(),
         missed_weights: None,
+        each: Vec::new(),
         open: hosts.iter().map(|host| host.open as usize).sum(),
         hosts,
     }
@@ -148,6 +151,7 @@ pub(super) fn trouble() -> Status {
     let off = HostStatus {
         state: HostState::Down,
         emptied_wall_ms: None,
+        member_of: None,
         last_failure: Some((
             "no answer within the connect timeout".to_owned(),
             NOW_MS - 86_400_000,

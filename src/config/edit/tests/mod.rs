@@ -150,7 +150,14 @@ fn must_stay<'a>(text: &'a str, have: &Config, wanted: &Config) -> Vec<&'a str> 
     }
     let sections = list::children(
         document.root_element(),
-        &["admin", "manager", "checktime", "control", "logging"],
+        &[
+            "admin",
+            "manager",
+            "checktime",
+            "control",
+            "logging",
+            "resolver",
+        ],
     );
     gone.extend(sections.iter().map(Node::range));
     let place = |remark: &str| remark.as_ptr() as usize - text.as_ptr() as usize;

@@ -168,7 +168,10 @@ fn respell(element: &mut XmlElement, random: &mut Random) {
                 Content::Elements(chores) if child.name == "manager" => {
                     !chores.iter().flat_map(|it| &it.attributes).any(is_said)
                 }
-                _ => child.name == "logging" && !child.attributes.iter().any(is_said),
+                _ => {
+                    ["logging", "resolver"].contains(&child.name)
+                        && !child.attributes.iter().any(is_said)
+                }
             };
             children.retain(|child| !says_nothing(child) || random.below(2) == 0);
         }
@@ -213,7 +216,7 @@ fn respelled(attribute: &AttributeSchema, value: &str, random: &mut Random) -> S
         (ValueKind::Refresh, "0") => pick(random, &["0", "0.0", "False", "no", "off"]),
         (ValueKind::Refresh, "30") => pick(random, &["30", "030.", "True", "yes"]),
         (ValueKind::ServerNames, _) => pick(random, &[value, &value.to_uppercase()]),
-        (ValueKind::Networks | ValueKind::Protocols, _) => {
+        (ValueKind::Networks | ValueKind::Protocols | ValueKind::Nameservers, _) => {
             pick(random, &[value, &value.replace(' ', ", ")])
         }
         (ValueKind::Seconds | ValueKind::Refresh | ValueKind::Timeout, _) => {
@@ -406,7 +409,8 @@ fn leave_out_numbers(group: &mut XmlElement, random: &mut Random) {
 /// Changes one thing; the result is valid. Nothing changes places unless `moves`.
 pub(super) fn change(config: &mut Config, random: &mut Random, moves: bool) {
     let other = arbitrary::config(random);
-    match random.below(10) {
+    match random.below(11) {
+        10 => config.resolver = other.resolver,
         0 => config.manager = other.manager,
         1 => config.control = other.control,
         2 => config.logging = other.logging,
@@ -540,6 +544,7 @@ fn group(group: &mut Group, random: &mut Random, moves: bool) {
         3 if moves => group.hosts.rotate_left(at),
         _ => group.hosts[at] = arbitrary::vary(random, &HOST, group.hosts[at].clone()),
     }
+    group.hosts.iter_mut().for_each(arbitrary::forget_mistake);
 }
 
 fn admin(config: &mut Config, other: Option<Admin>, random: &mut Random) {

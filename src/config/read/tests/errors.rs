@@ -367,7 +367,8 @@ fn settings_that_cannot_be_there() {
             (
                 "<host ip='a:1'/>",
                 "2:1: <host> is unknown in <config>: \
-                 allowed here: <service>, <admin>, <manager>, <checktime>, <control>, <logging>",
+                 allowed here: <service>, <admin>, <manager>, <checktime>, <control>, <logging>, \
+                 <resolver>",
             ),
             (
                 "<logging xmlns='x'/>",

@@ -7,6 +7,7 @@ mod tests;
 
 use std::collections::HashSet;
 
+use super::groups::find_host;
 use super::guard::{self, Unusable};
 use super::line::QuotedWord;
 use super::list::find_index;
@@ -158,7 +159,7 @@ impl HostKey {
         let service = &services[find_index(services, &self.group.service, "")?];
         let owner = service_label(&service.name);
         let group = &service.groups[find_index(&service.groups, &self.group.group, &owner)?];
-        find_index(&group.hosts, &self.name, &self.group.to_string()).map(drop)
+        find_host(group, self).map(drop)
     }
 }
 

@@ -12,14 +12,14 @@ use std::sync::LazyLock;
 
 use super::{CommandError, ParseError};
 use crate::config::attributes::{
-    Attribute, CONFIG, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, SSH,
-    WEB,
+    Attribute, CONFIG, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING,
+    RESOLVER, SSH, WEB,
 };
 use crate::config::error::nearest;
 use crate::config::value::{NO_ADDRESS, Value, ValueKind};
 use crate::config::{
-    Admin, Config, Control, CustomNames, Error, General, ListenAddress, Logging, PeriodicTask, Ssh,
-    Web,
+    Admin, Config, Control, CustomNames, Error, General, ListenAddress, Logging, PeriodicTask,
+    Resolver, Ssh, Web,
 };
 
 /// An option that `setOption` sets.
@@ -225,6 +225,15 @@ static LOG: Section<Logging> = Section {
     check: |_, _| Ok(()),
 };
 
+static NAME_SERVERS: Section<Resolver> = Section {
+    path: "resolver",
+    table: &RESOLVER,
+    get: |config| Some(&config.resolver),
+    place: |config| Place::Always(&mut config.resolver),
+    adding: &[],
+    check: |_, _| Ok(()),
+};
+
 /// Every option, in the order of the file.
 static OPTIONS: LazyLock<Vec<OptionSchema>> = LazyLock::new(|| {
     [
@@ -237,6 +246,7 @@ static OPTIONS: LazyLock<Vec<OptionSchema>> = LazyLock::new(|| {
         MANAGER_HEARTBEAT.options(),
         CONTROL_SOCKET.options(),
         LOG.options(),
+        NAME_SERVERS.options(),
     ]
     .into_iter()
     .flatten()

@@ -36,6 +36,7 @@ const FULL: &str = r#"<config watch="true">
     </manager>
     <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
     <logging file="F" connections="true"/>
+    <resolver nameservers="10.0.0.53"/>
 </config>"#;
 
 #[test]
@@ -53,6 +54,7 @@ fn every_attribute_of_the_file_is_an_option() {
         ("", "config"),
         ("", "control"),
         ("", "logging"),
+        ("", "resolver"),
     ] {
         let element = schema()
             .iter()

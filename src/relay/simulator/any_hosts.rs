@@ -1,13 +1,14 @@
-//! Random configurations of simulated hosts, their schedulers, checks and sources.
+//! Random groups and hosts of a simulated farm, and what checks, agents and name servers say of them.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use super::host_farm::{FIRST_PORT, PORTS};
-use crate::balance::Random;
+use super::host_farm::{Behaviour, FIRST_PORT, PORTS};
+use crate::balance::{Failure, Random};
 use crate::config::{
-    self, Algorithm, Check, CheckKind, Endpoint, Host, HostState, ProxyVersion, Scheduler, Source,
+    self, Algorithm, Check, CheckKind, Each, Endpoint, Host, HostState, ProxyVersion, Record,
+    Scheduler, Source, SrvRecord,
 };
 
 pub(super) fn add_host(group: &mut config::Group, random: &mut Random, has_unix: bool) {
@@ -20,6 +21,7 @@ pub(super) fn add_host(group: &mut config::Group, random: &mut Random, has_unix:
         weight: any_weight(random),
         state: any_state(random),
         backup: random.below(4) == 0,
+        ..Host::default()
     };
     let place = random.index(group.hosts.len() + 1);
     group.hosts.insert(place, host);
@@ -96,6 +98,43 @@ pub(super) fn any_report(random: &mut Random) -> &'static str {
     reports[random.index(reports.len())]
 }
 
+/// A host that stands for the members of a name.
+pub(super) fn template() -> Host {
+    Host {
+        name: "each".to_owned(),
+        address: Endpoint::Name {
+            host: "_each._tcp.test".to_owned(),
+            port: 0,
+        },
+        each: Each::Srv,
+        ..Host::default()
+    }
+}
+
+pub(super) fn expand(group: &config::Group, records: &[Record]) -> config::Group {
+    group.expand(|_| records, |_| None)
+}
+
+/// Some of the members that a name may have, with other shares and priorities now and then.
+pub(super) fn any_records(random: &mut Random) -> Vec<Record> {
+    let mut records = Vec::new();
+    for number in 1..PORTS {
+        if random.below(3) > 0 {
+            continue;
+        }
+        records.push(Record {
+            ip: IpAddr::from([10, 0, 0, 1]),
+            srv: Some(SrvRecord {
+                priority: u16::from(random.below(4) == 0),
+                target: "member.test".to_owned(),
+                port: FIRST_PORT + number,
+                weight: [1, 1, 1, 0, 5][random.index(5)],
+            }),
+        });
+    }
+    records
+}
+
 pub(super) fn any_endpoint(random: &mut Random, has_unix: bool) -> Endpoint {
     let port = match u16::try_from(random.below(PORTS.into())).unwrap() {
         number @ 0..=2 if has_unix => {
@@ -128,5 +167,20 @@ pub(super) fn any_state(random: &mut Random) -> HostState {
         0 => HostState::Drain,
         1 => HostState::Down,
         _ => HostState::Up,
+    }
+}
+
+pub(super) fn any_behaviour(random: &mut Random) -> Behaviour {
+    match random.below(16) {
+        0 => Behaviour::Silent,
+        1..=3 => Behaviour::Refuses,
+        _ => Behaviour::Accepts,
+    }
+}
+
+pub(super) fn any_result(random: &mut Random) -> Result<(), Failure> {
+    match random.below(2) {
+        0 => Err(Failure::Refused),
+        _ => Ok(()),
     }
 }
