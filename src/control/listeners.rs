@@ -8,7 +8,9 @@ use std::net::{SocketAddr, TcpListener};
 
 use super::error::Error;
 use super::inheritance::Inheritance;
+use super::upgrade::listener_name;
 use super::wanted::WantedListeners;
+use crate::os::handed_over::take_listeners;
 use crate::os::listen::{BindAddress, ListenOptions, bind_all};
 use crate::relay::ListenKey;
 
@@ -98,6 +100,7 @@ impl Listeners {
             if given.is_some() && key.options != ListenOptions::default() {
                 return Err(Error::ListenInherited { place: key.place });
             }
+            let given = given.or_else(|| handed_over(key, workers));
             match given.unwrap_or_else(|| bind_all(key.place, &key.options, workers, overlaps_own))
             {
                 Ok(sockets) => {
@@ -188,6 +191,21 @@ impl Listeners {
     pub(super) fn len(&self) -> usize {
         self.bound.len()
     }
+}
+
+/// The sockets of a predecessor for this listener, at least one for each worker.
+fn handed_over(key: &ListenKey, workers: usize) -> Option<io::Result<Vec<TcpListener>>> {
+    let mut sockets = take_listeners(&listener_name(key));
+    if sockets.is_empty() {
+        return None;
+    }
+    for shared in 0..workers.saturating_sub(sockets.len()) {
+        match sockets[shared].try_clone() {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    Some(Ok(sockets))
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -12,9 +12,11 @@ mod ending;
 mod error;
 mod fd_budget;
 mod handle;
+mod history;
 mod inheritance;
 mod line_protocol;
 mod listeners;
+mod questions;
 mod recovery;
 mod resolutions;
 mod resolver;
@@ -24,6 +26,7 @@ mod save;
 mod signals;
 mod status;
 mod threads;
+mod upgrade;
 mod wanted;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
@@ -49,6 +52,7 @@ pub use status::{
     GroupStatus, HostStatus, Outcome, Readiness, ServiceStatus, Sessions, Status, StoredStatus,
 };
 pub use threads::{LifecycleEvent, Liveness, processors};
+pub use upgrade::{DrainingProcess, Known, MAX_DRAINING, Offer, Predecessors, Upgrader, checksum};
 pub use wanted::{listen_options, places_of_resolved, resolve_places};
 
 use std::fmt;
@@ -67,6 +71,10 @@ pub struct Options {
     /// Called when the last session has ended or a thread has panicked, on the thread that
     /// notices.
     pub on_event: Arc<dyn Fn(LifecycleEvent) + Send + Sync>,
+    /// Starts a successor; `None` if the program cannot.
+    pub upgrader: Option<Upgrader>,
+    /// Earlier processes that drain.
+    pub predecessors: Predecessors,
 }
 
 impl Options {
@@ -80,6 +88,8 @@ impl Options {
             most_sessions: usize::MAX,
             schedulers: Arc::default(),
             on_event: Arc::new(on_event),
+            upgrader: None,
+            predecessors: Predecessors::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::calendar::since_1970_ms;
 
@@ -30,6 +30,20 @@ impl Clock {
         Clock {
             start: Instant::now(),
             started_wall_ms: Arc::new(AtomicU64::new(since_1970_ms(SystemTime::now()))),
+        }
+    }
+
+    /// Goes on with a clock that started so long ago, perhaps in another process.
+    pub fn continued(age_ms: u64) -> Clock {
+        let start = Instant::now().checked_sub(Duration::from_millis(age_ms));
+        let wall_ms = since_1970_ms(SystemTime::now());
+        match start {
+            Some(start) => Clock {
+                start,
+                started_wall_ms: Arc::new(AtomicU64::new(wall_ms.saturating_sub(age_ms))),
+            },
+            // The machine has started later than that.
+            None => Clock::start(),
         }
     }
 

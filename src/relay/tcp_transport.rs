@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::iter::once;
 use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -19,6 +20,7 @@ use crate::balance::{Failure, Picked};
 use crate::os::addresses;
 use crate::os::listen::ACCEPTED_INHERIT_OPTIONS;
 use crate::os::outgoing::{ConnectFromError, ConnectOptions, connect_with};
+use crate::os::passing::duplicate;
 use crate::os::pipes::{Pipe, Pipes};
 use crate::os::sockets::{DeadPeerTimes, Delivery, delivery, is_unacknowledged, watch_peer};
 
@@ -291,6 +293,10 @@ impl ListenSocket<TcpTransport> for TcpListener {
 
     fn deregister(&mut self, poll: &Poll) {
         let _ = poll.registry().deregister(self);
+    }
+
+    fn duplicate(&self) -> io::Result<OwnedFd> {
+        duplicate(self)
     }
 
     fn accept(&self) -> io::Result<(TcpTransport, SocketAddr)> {

@@ -64,6 +64,7 @@ mod storm;
 mod successor;
 mod transparent;
 mod up_to_date;
+mod upgrade;
 mod web;
 mod web_page;
 mod web_server;

@@ -17,6 +17,7 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 
 use crate::os::files;
+use crate::os::handed_over;
 use crate::os::rights::{self, Need};
 
 /// The accept backlog.
@@ -49,6 +50,9 @@ impl SocketFile {
     // Test: the_socket_is_for_its_user_and_group_alone_and_goes_with_the_process,
     // a_socket_with_a_live_server_is_not_taken.
     pub(super) fn listen(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
+        if let Some(taken) = SocketFile::take_handed_over(path, mode)? {
+            return Ok(taken);
+        }
         // The temporary name may be short enough where the path is too long.
         address(path)?;
         // Keeps another txlb from checking and creating at the same time. Some systems lock
@@ -67,6 +71,31 @@ impl SocketFile {
         let (listener, id) = made.inspect_err(|_| drop(fs::remove_file(&new)))?;
         let path = path.to_owned();
         Ok((listener, SocketFile { path, mode, id }))
+    }
+
+    /// The socket that a predecessor has listened at, if this is its file.
+    fn take_handed_over(path: &Path, mode: u32) -> io::Result<Option<(UnixListener, SocketFile)>> {
+        let Some(listener) = handed_over::take(&name(path)).pop() else {
+            return Ok(None);
+        };
+        let metadata = fs::symlink_metadata(path)?;
+        let mut file = SocketFile {
+            path: path.to_owned(),
+            mode: metadata.mode() & 0o7777,
+            id: id(&metadata),
+        };
+        file.set_mode(mode);
+        Ok(Some((UnixListener::from(listener), file)))
+    }
+
+    /// The name by which a process hands over its socket.
+    pub(super) fn handed_over_name(&self) -> String {
+        name(&self.path)
+    }
+
+    /// Another process has the socket: the file stays.
+    pub(super) fn disown(&mut self) {
+        self.id = (0, 0);
     }
 
     /// The path of the file.
@@ -96,11 +125,16 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_at(&self.path) {
+        // Until the predecessor lets go, the file is its own.
+        if self.is_at(&self.path) && !handed_over::is_on_trial() {
             // If this fails, the next start replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+fn name(path: &Path) -> String {
+    format!("socket {}", path.display())
 }
 
 /// Device and inode: the identity of a file.

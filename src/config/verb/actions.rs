@@ -48,6 +48,8 @@ pub enum Action {
     },
     /// Open the log anew.
     ReopenLog,
+    /// Have the program at the same path take over.
+    Upgrade,
     /// Stop.
     Shutdown {
         /// Time for open sessions; `None` is the same as for a SIGTERM.
@@ -178,6 +180,7 @@ impl Action {
             Action::SaveConfig { force } => Values::new(&SAVE_CONFIG).with("force", force),
             Action::Reload { force } => Values::new(&RELOAD).with("force", force),
             Action::ReopenLog => Values::new(&REOPEN_LOG),
+            Action::Upgrade => Values::new(&UPGRADE),
             Action::Shutdown { grace } => {
                 let grace = grace.map(|grace| seconds_text(Some(grace)));
                 Values::new(&SHUTDOWN).maybe("grace", grace)
@@ -276,6 +279,13 @@ pub(super) static REOPEN_LOG: CommandSchema =
         Action::ReopenLog
     })
     .with_old("closeLog");
+
+pub(super) static UPGRADE: CommandSchema = action(
+    "upgrade",
+    Vec::new,
+    "have the program at the same path take over; this process drains",
+    |_| Action::Upgrade,
+);
 
 pub(super) static SHUTDOWN: CommandSchema = action(
     "shutdown",

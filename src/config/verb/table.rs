@@ -195,6 +195,7 @@ static COMMANDS: &[&CommandSchema] = &[
     &actions::SAVE_CONFIG,
     &actions::RELOAD,
     &actions::REOPEN_LOG,
+    &actions::UPGRADE,
     &actions::SHUTDOWN,
     &actions::STATUS,
     &actions::SESSIONS,

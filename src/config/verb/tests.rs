@@ -92,6 +92,7 @@ const LINES: &[&str] = &[
     "reload",
     "reload force=true",
     "reopenLog",
+    "upgrade",
     "shutdown",
     "shutdown grace=0",
     "shutdown grace=2.5",
