@@ -43,6 +43,22 @@ impl Wanted {
 }
 
 impl Agent {
+    /// As lines that make the same agent when they are reported: the word of the health, and the rest.
+    pub(crate) fn lines(&self) -> (Option<&str>, String) {
+        let percent = self.weight_percent.unwrap_or(100);
+        let most = self.max_open.unwrap_or(0);
+        let rest = format!("{} {percent}% maxconn:{most}", self.wanted.as_str());
+        (self.down(), rest)
+    }
+
+    /// The reverse of [`Agent::lines`].
+    pub(crate) fn from_lines(down: Option<&str>, rest: &str) -> Agent {
+        let mut agent = Agent::default();
+        agent.apply(&AgentReport::parse(rest.as_bytes()));
+        agent.down = down.map(cut);
+        agent
+    }
+
     /// Takes over what a report says; the rest stays. Returns whether that changes anything.
     pub(super) fn apply(&mut self, report: &AgentReport) -> bool {
         let before = self.clone();

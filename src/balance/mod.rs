@@ -24,7 +24,7 @@ pub use host::{Host, Member};
 pub use host_status::HostStatus;
 pub use hosts::Hosts;
 pub(crate) use pool::CheckedHost;
-pub use pool::{HostPool, OpenHost, Picked, SourceTurn};
+pub use pool::{ClientHistory, HostHistory, HostPool, OpenHost, Picked, SourceTurn};
 pub use random::Random;
 pub use schedulers::Schedulers;
 pub use slow_start::SlowStart;

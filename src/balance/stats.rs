@@ -83,6 +83,19 @@ impl Counters {
         );
     }
 
+    /// Adds what an earlier process has counted, before a worker has begun to.
+    pub(super) fn add_history(&self, totals: &Totals) {
+        let Some(shard) = self.shards.first() else {
+            return;
+        };
+        add(&shard.bytes_to_host, totals.bytes_to_host);
+        add(&shard.bytes_to_client, totals.bytes_to_client);
+        add(&shard.connect_ms, totals.connect_ms);
+        for (bucket, connects) in shard.connects.iter().zip(totals.histogram) {
+            add(bucket, connects);
+        }
+    }
+
     /// The sums over all workers. They may miss additions of this moment.
     pub fn sum(&self) -> Totals {
         let mut sum = Totals::default();
@@ -142,6 +155,21 @@ impl RecentSessions {
         now.advance_to(now_ms / MINUTE_MS);
         let first = now.minute + 1;
         std::array::from_fn(|index| now.sessions[slot_of(first + index as u64)])
+    }
+
+    /// The sessions of each minute before `now_ms`, as [`RecentSessions::by_minute`] has them.
+    pub(super) fn from_minutes(by_minute: &[u32], now_ms: u64) -> RecentSessions {
+        let mut recent = RecentSessions {
+            minute: now_ms / MINUTE_MS,
+            ..RecentSessions::default()
+        };
+        for (back, sessions) in (0..MINUTES as u64).zip(by_minute.iter().rev()) {
+            // At the beginning of the clock there is nothing to put it.
+            if let Some(minute) = recent.minute.checked_sub(back) {
+                recent.sessions[slot_of(minute)] = *sessions;
+            }
+        }
+        recent
     }
 
     /// Clears the minutes since the last count. No timer does this: a minute without a

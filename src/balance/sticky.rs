@@ -128,6 +128,33 @@ impl Clients {
         }
     }
 
+    /// All clients with their placements, and when the last session of each ended.
+    pub(super) fn history(&self, now_ms: u64) -> impl Iterator<Item = (u128, Placement, u64)> {
+        let entries = self.by_key.values().map(|index| &self.entries[*index]);
+        let known = entries.filter(move |entry| !entry.is_over(now_ms));
+        known.map(move |entry| match entry.open {
+            0 => (entry.key, entry.placement, entry.ended_ms),
+            _ => (entry.key, entry.placement, now_ms),
+        })
+    }
+
+    /// Remembers a client whose last session ended at `ended_ms`: later than that of the one before.
+    pub(super) fn restore(&mut self, key: u128, placement: Placement, ended_ms: u64) {
+        if !self.by_key.contains_key(&key) && self.make_room(ended_ms) {
+            self.insert(Entry {
+                key,
+                placement,
+                open: 0,
+                ended_ms,
+                older: None,
+                newer: None,
+            });
+            if let Some(&index) = self.by_key.get(&key) {
+                self.link_newest(index);
+            }
+        }
+    }
+
     /// Forgets clients whose time is over, and the oldest ones if the table is full.
     /// Returns whether there is room for one more.
     fn make_room(&mut self, now_ms: u64) -> bool {

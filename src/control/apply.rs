@@ -15,9 +15,11 @@ use super::members;
 use super::recovery::Watched;
 use super::routing_loops::LocalService;
 use super::running::Renames;
+use super::upgrade::Known;
 use super::wanted::{ResolveScope, WantedListeners, wanted};
 use crate::balance::HostPool;
 use crate::config::{self, Config};
+use crate::os::handed_over::Shared;
 use crate::os::listen::StreamListener;
 use crate::os::outgoing;
 use crate::relay::{Group, ListenKey, WorkerMessage};
@@ -35,6 +37,8 @@ pub(super) struct ConfigChange<'a> {
     /// Hosts that have another name in `next`: their sessions, health and counts live on.
     pub(super) renames: &'a Renames,
     pub(super) listeners: NewListeners,
+    /// What another process knew: at the start alone.
+    pub(super) known: Option<Known>,
 }
 
 /// Where the sockets of new listeners come from.
@@ -79,6 +83,14 @@ pub trait Reconfigure: Send {
     fn release(&mut self) -> bool {
         true
     }
+
+    /// What a process that takes over is given, by name.
+    fn hand_over(&mut self) -> Vec<(String, Shared)> {
+        Vec::new()
+    }
+
+    /// Another process has what was handed over: its files are not removed any more.
+    fn disown(&mut self) {}
 }
 
 impl DataPlane {
@@ -91,6 +103,7 @@ impl DataPlane {
             next,
             renames: &Renames::default(),
             listeners: NewListeners::Bind(ResolveScope::All),
+            known: None,
         };
         self.apply_change(change, &mut []).map(Prepared::commit_log)
     }
@@ -108,7 +121,12 @@ impl DataPlane {
         change: ConfigChange<'_>,
         parts: &mut [Box<dyn Reconfigure>],
     ) -> Result<Prepared, Error> {
-        let ConfigChange { next, renames, .. } = change;
+        let ConfigChange {
+            next,
+            renames,
+            known,
+            ..
+        } = change;
         // Check.
         self.check_schedulers(&next)?;
         check_client_addresses(&next)?;
@@ -133,8 +151,10 @@ impl DataPlane {
         // after: one change may drain all hosts of one group and enable another. Test:
         // another_group_is_enabled_and_sessions_on_the_old_one_live_on.
         self.configure_serving_groups(renames, &names);
+        self.restore_known(known.as_ref(), true);
         self.publish_plan();
         self.configure_other_groups(renames, &names);
+        self.restore_known(known.as_ref(), false);
         self.running.set_check_ports(&self.config, |service| {
             let mut addresses = self.listeners.addresses(&self.wanted, service);
             addresses.find_map(|address| address.port())
@@ -163,6 +183,7 @@ impl DataPlane {
             next: self.config.clone(),
             renames: &Renames::default(),
             listeners: NewListeners::Bound(wanted, opened),
+            known: None,
         };
         self.apply_change(change, &mut []).map(Prepared::commit_log)
     }
@@ -235,6 +256,17 @@ impl DataPlane {
             }
         }
         registered
+    }
+
+    /// Goes on with what another process knew: before workers pick hosts in the groups that get new
+    /// sessions.
+    fn restore_known(&self, known: Option<&Known>, serving: bool) {
+        if let Some(Known(history)) = known {
+            self.restore(history, serving);
+            if serving {
+                self.restore_counts(history);
+            }
+        }
     }
 
     /// Looks up names of hosts that are new, and new names with members, and waits for them. Others

@@ -136,6 +136,7 @@ impl Controller {
             next,
             renames,
             listeners: NewListeners::Bind(scope),
+            known: None,
         };
         let applied = self
             .data_plane

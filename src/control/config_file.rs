@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::upgrade::checksum;
 use crate::config::{self, CustomNames, Reading, has_hashes};
 use crate::os::files::{read_file, read_file_or_pipe};
 use crate::os::rights::{self, Need};
@@ -139,6 +140,11 @@ impl File {
             ..self.clone()
         };
         Ok(Changed::Yes(Box::new((file, reading))))
+    }
+
+    /// A checksum of its bytes as they were last read or saved.
+    pub fn checksum(&self) -> u32 {
+        checksum(&self.bytes)
     }
 
     /// Path of the file.

@@ -16,17 +16,17 @@ use super::config_file::File;
 use super::data_plane::{DataPlane, RetryOutcome};
 use super::ending::Ending;
 use super::handle::{
-    Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, ResponseData,
-    push_clean,
+    Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, push_clean,
 };
 use super::ready_verbs::RESIGNED;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
 use super::status::{Outcome, Sessions, Status, StoredStatus, table};
+use super::upgrade::Upgrade;
 use super::watch::FileWatch;
 use crate::calendar::since_1970_ms;
-use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
-use crate::config::{Config, Reading, edit, hide_passwords, print};
+use crate::config::verb::{Action, Batch, Command, HostKey, Verb, diff};
+use crate::config::{Config, Reading};
 use crate::log_targets;
 use crate::relay::{HostName, Topic};
 
@@ -43,9 +43,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long workers may take to close their listeners. They take a second where clients come
 /// faster than they are accepted.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Limit of listed sessions.
-pub(super) const MAX_LISTED_SESSIONS: usize = 10_000;
 
 /// How long workers may take to list sessions.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -143,6 +140,7 @@ pub(super) struct Controller {
     pub(super) ending: Ending,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
+    pub(super) upgrade: Upgrade,
     /// Changes that are not in the file; `None` while not computed.
     unsaved: Option<Vec<Verb>>,
 }
@@ -165,6 +163,7 @@ impl Controller {
             ending: Ending::default(),
             last_reload: None,
             last_save: None,
+            upgrade: Upgrade::None,
             unsaved: None,
         };
         if let Some((file, reading)) = file {
@@ -186,7 +185,8 @@ impl Controller {
                 return self.handle_signals(pending & to_stop, signals);
             }
             self.handle_signals(pending, signals);
-            if self.autosave.is_due(Instant::now()) {
+            let may_save = self.refuse_while_upgrading().is_ok();
+            if may_save && self.autosave.is_due(Instant::now()) {
                 self.autosave_if_changed();
             }
             self.look_at_file();
@@ -203,8 +203,12 @@ impl Controller {
             };
             match request {
                 Ok(Message::Execute(request)) => self.execute_if_current(*request),
-                Ok(Message::Look) => {}
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Look) | Err(RecvTimeoutError::Timeout) => {}
+                // Who asked may have given up.
+                Ok(Message::History(answer)) => drop(answer.send(self.history())),
+                Ok(Message::UpgradeEnded(outcome, done)) => {
+                    let _ = done.send(self.end_upgrade(outcome));
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -214,12 +218,17 @@ impl Controller {
         let came = |signal| pending & bit(signal) != 0;
         let stops = self.stopping || came(Signal::Stop) || came(Signal::Quit);
         if came(Signal::Replace) {
-            log::warn!(
-                target: log_targets::CONTROL,
-                "USR2 is not used yet: it will replace the program while it runs"
-            );
+            let begun = self.begin_upgrade(&Actor::Signal("USR2"), None);
+            if let Err(why) = begun {
+                self.record(
+                    Topic::Error,
+                    &format!("the upgrade by USR2 is refused: {why}"),
+                );
+            }
         }
-        if came(Signal::Reload) && !stops {
+        if came(Signal::Reload) && self.postpone_reload() {
+            log::info!(target: log_targets::CONTROL, "the reload waits until the upgrade is over");
+        } else if came(Signal::Reload) && !stops {
             self.handle_hup();
         } else if came(Signal::Reload) || came(Signal::Reopen) {
             self.reopen_or_complain();
@@ -258,6 +267,15 @@ impl Controller {
                 "the configuration has changed meanwhile (generation {generation}, not {expected_generation}): \
                  look again before you change it"
             ))),
+            _ if let Request::Command(Command::Action(Action::Upgrade)) = request => {
+                let Err(why) = self.begin_upgrade(&actor, Some(response.clone())) else {
+                    return;
+                };
+                self.answer(Err(why))
+            }
+            _ if changes(&request) && let Err(why) = self.refuse_while_upgrading() => {
+                self.answer(Err(why))
+            }
             _ if wait.is_some() && let Err(why) = self.ending.may_wait() => self.answer(Err(why)),
             _ => self.execute(&actor, request),
         };
@@ -315,6 +333,8 @@ impl Controller {
             }
             Action::Resign { .. } => self.resign(true),
             Action::Resume => self.resign(false),
+            // Answered by `execute_if_current`, later.
+            Action::Upgrade => self.answer(Err("an upgrade is no part of this".to_owned())),
             Action::ReopenLog => {
                 let outcome = self.reopen();
                 self.answer(outcome.map(|()| String::new()))
@@ -370,7 +390,7 @@ impl Controller {
     }
 
     /// Stops, and releases what a successor needs: listeners, control socket and PID file.
-    fn drain(&mut self, grace: Option<Duration>) -> String {
+    pub(super) fn drain(&mut self, grace: Option<Duration>) -> String {
         let (message, closed) = self.start_stop(grace);
         let deadline = Instant::now() + CLOSE_TIMEOUT;
         // Each worker hangs up once; nothing is sent.
@@ -414,63 +434,6 @@ impl Controller {
         log::info!(target: log_targets::CONTROL, "{message}");
         let closed = self.data_plane.stop_listening(grace);
         (message, closed)
-    }
-
-    fn answer_question(&mut self, question: &Question) -> Response {
-        let data = match question {
-            Question::Status => ResponseData::Status(Box::new(self.status())),
-            Question::Sessions => ResponseData::Sessions(self.sessions()),
-            Question::Ready { service } => return self.ready(service.as_deref()),
-            Question::Config { view } => match self.view(*view) {
-                Ok(text) => ResponseData::Lines(text.lines().map(str::to_owned).collect()),
-                Err(why) => return self.answer(Err(why)),
-            },
-            Question::Diff if self.stored.is_none() => {
-                return self.answer(Err(NO_FILE.to_owned()));
-            }
-            Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
-            Question::Complete { line } => {
-                let own = self.data_plane.own_schedulers();
-                let config = self.data_plane.config();
-                let with_members = self.data_plane.members.expanded(config);
-                ResponseData::Lines(complete(line, &with_members, &own))
-            }
-            Question::Help { verb } => ResponseData::Lines(table::help(*verb)),
-        };
-        self.answer(Ok(String::new())).with(data)
-    }
-
-    pub(super) fn status(&mut self) -> Status {
-        let unsaved = self.unsaved().len();
-        let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
-        Status {
-            stopping: self.stopping,
-            resigned: self.resigned,
-            stored: StoredStatus {
-                file,
-                unsaved,
-                last_reload: self.last_reload.clone(),
-                last_save: self.last_save.clone(),
-            },
-            ..self.data_plane.status()
-        }
-    }
-
-    fn sessions(&self) -> Sessions {
-        let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
-        let deadline = Instant::now() + LIST_TIMEOUT;
-        let mut sessions = Sessions::default();
-        // Ends when all workers have hung up.
-        while let Ok(slice) =
-            slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            sessions.list.extend(slice.sessions);
-            sessions.more += slice.more;
-        }
-        sessions
-            .list
-            .sort_by_key(|it| (u64::MAX - it.age_ms, it.id));
-        sessions
     }
 
     /// The verbs that lead from the stored configuration to the running one; none without a file.
@@ -519,20 +482,6 @@ impl Controller {
             self.record(Topic::Error, &error);
         }
     }
-
-    /// A view of the configuration: in effect, running or stored. Passwords are hidden.
-    pub(super) fn view(&self, view: View) -> Result<String, String> {
-        let stored = self.stored.as_ref().map(|stored| &stored.file.bytes);
-        match (view, stored) {
-            // A hash may be part of a name.
-            (View::Effect, _) => Ok(hide_passwords(&print(self.data_plane.config()))),
-            (View::Running | View::Stored, None) => Err(NO_FILE.to_owned()),
-            (View::Running, Some(bytes)) => edit(bytes, self.data_plane.config())
-                .map(|edited| shown(&edited))
-                .map_err(|error| error.to_string()),
-            (View::Stored, Some(bytes)) => Ok(shown(bytes)),
-        }
-    }
 }
 
 /// The outcome of an operation that just ended.
@@ -543,13 +492,21 @@ pub(super) fn outcome<T>(result: &Result<T, String>) -> Outcome {
     }
 }
 
+/// Whether a request changes something that another process would have to know.
+fn changes(request: &Request) -> bool {
+    match request {
+        Request::Change(_) | Request::Command(Command::Change(_)) => true,
+        Request::Command(Command::Action(action)) => matches!(
+            action,
+            Action::SaveConfig { .. } | Action::Reload { .. } | Action::Shutdown { .. }
+        ),
+        Request::Command(Command::Question(_) | Command::Batch(_)) => false,
+    }
+}
+
 fn no_batch(batch: Batch) -> String {
     let name = Command::Batch(batch).name();
     format!("{name} is understood only between lines of one conversation")
-}
-
-fn shown(bytes: &[u8]) -> String {
-    hide_passwords(&String::from_utf8_lossy(bytes))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::resolutions::Resolutions;
 use super::resolver::{Found, Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
+use super::upgrade::{Known, Predecessors, Upgrader};
 use super::wanted::{self, WantedListeners};
 use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::{GroupKey, HostKey};
@@ -48,6 +49,8 @@ pub struct DataPlane {
     pub(super) schedulers: Arc<Schedulers>,
     pub(super) most_sessions: usize,
     pub(super) panic_guard: PanicGuard,
+    pub(super) upgrader: Option<Upgrader>,
+    pub(super) predecessors: Predecessors,
 }
 
 /// The result of [`DataPlane::retry_host`].
@@ -326,6 +329,7 @@ pub struct Bound {
     wanted: WantedListeners,
     listeners: Listeners,
     opened: Vec<BoundListener>,
+    known: Option<Known>,
 }
 
 impl Bound {
@@ -355,7 +359,17 @@ impl Bound {
             wanted,
             listeners,
             opened,
+            known: None,
         })
+    }
+
+    /// Goes on with what another process knew: health, counts, stickiness, and its clock.
+    #[must_use]
+    pub fn continuing(self, known: Known) -> Bound {
+        Bound {
+            known: Some(known),
+            ..self
+        }
     }
 
     /// The configuration that will be in force.
@@ -387,7 +401,11 @@ impl Bound {
     /// # Errors
     /// A thread that cannot start, or an unknown scheduler. Nothing runs then.
     pub fn start(self) -> Result<DataPlane, Error> {
-        let clock = Clock::start();
+        let known = self.known.as_ref().map(|Known(history)| history);
+        let clock = known.map_or_else(Clock::start, |it| {
+            Clock::continued(it.now_ms, it.started_wall_ms)
+        });
+        let generation = known.map_or(0, |it| it.generation);
         let options = self.options;
         let count = options.workers;
         let shared = Arc::new(Shared::new(clock.clone(), count, fd_budget::pipes(count)));
@@ -401,7 +419,7 @@ impl Bound {
         let members = Members::new(Arc::clone(&resolutions), panic_guard.clone());
         let mut data_plane = DataPlane {
             config: Config::default(),
-            generation: 0,
+            generation,
             wanted: WantedListeners::new(),
             listeners: self.listeners,
             running: Running::default(),
@@ -422,11 +440,14 @@ impl Bound {
             schedulers: options.schedulers,
             most_sessions: options.most_sessions,
             panic_guard,
+            upgrader: options.upgrader,
+            predecessors: options.predecessors,
         };
         let change = ConfigChange {
             next: self.config,
             renames: &Renames::default(),
             listeners: NewListeners::Bound(self.wanted, self.opened),
+            known: self.known,
         };
         data_plane.apply_change(change, &mut [])?.commit_log();
         data_plane.listeners.inheritance.warn(&data_plane.wanted);

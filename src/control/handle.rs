@@ -43,6 +43,10 @@ pub(super) enum Message {
     Execute(Box<QueuedRequest>),
     /// Wakes the controller: there may be signals.
     Look,
+    /// Answer what is known, for the process that takes over.
+    History(SyncSender<String>),
+    /// The upgrade is over: this process serves now, or none does.
+    UpgradeEnded(Result<u32, String>, SyncSender<bool>),
 }
 
 /// A request, on whose behalf it comes, and where its response goes.
@@ -114,6 +118,24 @@ impl Handle {
         if let Some(grace) = grace {
             self.workers.stop(grace);
         }
+    }
+
+    /// What is known, for a process that takes over. Empty after the controller's end.
+    pub fn history(&self) -> String {
+        let (answer, history) = sync_channel(1);
+        let sent = self.requests.send(Message::History(answer)).ok();
+        sent.and_then(|()| history.recv().ok()).unwrap_or_default()
+    }
+
+    /// Ends an upgrade that an [`Upgrader`](super::Upgrader) was asked for: the process `outcome`
+    /// serves, or the reason why none does. Returns once this process listens nowhere any more, or
+    /// goes on: whether the file is to be read again.
+    pub fn upgrade_ended(&self, outcome: Result<u32, String>) -> bool {
+        let (done, is_done) = sync_channel(1);
+        let message = Message::UpgradeEnded(outcome, done);
+        // Hangs up if the controller has ended.
+        let sent = self.requests.send(message).ok();
+        sent.and_then(|()| is_done.recv().ok()).unwrap_or_default()
     }
 
     fn ask(&self, question: Question) -> ResponseData {

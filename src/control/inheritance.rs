@@ -4,9 +4,12 @@ use std::io;
 
 use super::wanted::{WantedListener, WantedListeners};
 use crate::config::{Config, Listener};
+use crate::os::handed_over::Shared;
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::{ListenPlace, StreamListener};
 use crate::relay::ListenKey;
+use std::net::TcpListener;
+use std::sync::Arc;
 
 /// Inherited sockets. Shared ones are kept for the life of the process: their maker holds them
 /// too, so their addresses could never be bound again. Test:
@@ -45,6 +48,18 @@ impl Inheritance {
     ) -> Option<io::Result<Vec<StreamListener>>> {
         let found = self.0.iter().find(|socket| socket.place == *place)?;
         Some((0..workers).map(|_| found.listener.try_clone()).collect())
+    }
+
+    /// The shared sockets, for a process that takes over: their maker knows them by name.
+    pub(super) fn hand_over(&self) -> Vec<(String, Shared)> {
+        let shared = self.0.iter().filter(|socket| socket.is_shared);
+        shared
+            .filter_map(|socket| {
+                // Their maker has them, too: without one of them, the other process binds its own.
+                let listener: Shared = Arc::new(socket.listener.try_clone().ok()?);
+                Some((InheritedSocket::handed_over_name(&socket.name), listener))
+            })
+            .collect()
     }
 
     /// Drops the sockets that no other process holds. Workers have them now.

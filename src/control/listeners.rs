@@ -7,8 +7,10 @@ use std::io;
 
 use super::error::Error;
 use super::inheritance::Inheritance;
+use super::upgrade::listener_name;
 use super::wanted::{WantedListener, WantedListeners};
 use crate::os::address::Address;
+use crate::os::handed_over::take_listeners;
 use crate::os::listen::{
     BindAddress, ListenOptions, ListenPlace, StreamListener, bind_all, bind_path,
 };
@@ -114,7 +116,7 @@ impl Listeners {
                 let place = key.place.clone();
                 return Err(Error::ListenInherited { place });
             }
-            let bound = match given {
+            let bound = match given.or_else(|| handed_over(key, workers)) {
                 Some(sockets) => sockets.map(|sockets| (sockets, None)),
                 None => bind(key, listener, workers, &ours),
             };
@@ -172,6 +174,12 @@ impl Listeners {
         self.bound.values_mut().for_each(|bound| bound.file = None);
     }
 
+    /// Leaves the files of Unix sockets to another process.
+    pub(super) fn disown_files(&mut self) {
+        let files = self.bound.values_mut().filter_map(|it| it.file.as_mut());
+        files.for_each(SocketFile::disown);
+    }
+
     /// Addresses of the listeners of `wanted` that belong to `service`.
     pub(super) fn addresses<'a>(
         &'a self,
@@ -223,6 +231,24 @@ impl Listeners {
     pub(super) fn len(&self) -> usize {
         self.bound.len()
     }
+}
+
+/// The TCP sockets of a predecessor for this listener, at least one for each worker.
+fn handed_over(key: &ListenKey, workers: usize) -> Option<io::Result<Vec<StreamListener>>> {
+    // `SocketFile` takes its own.
+    key.place.bind_address()?;
+    let sockets = take_listeners(&listener_name(key)).into_iter();
+    let mut sockets: Vec<_> = sockets.map(StreamListener::Tcp).collect();
+    if sockets.is_empty() {
+        return None;
+    }
+    for shared in 0..workers.saturating_sub(sockets.len()) {
+        match sockets[shared].try_clone() {
+            Ok(socket) => sockets.push(socket),
+            Err(error) => return Some(Err(error)),
+        }
+    }
+    Some(Ok(sockets))
 }
 
 fn is_absent(error: &io::Error) -> bool {

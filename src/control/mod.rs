@@ -14,12 +14,14 @@ mod ending;
 mod error;
 mod fd_budget;
 mod handle;
+mod history;
 mod inheritance;
 mod limits;
 mod line_protocol;
 mod listeners;
 mod member_verbs;
 mod members;
+mod questions;
 mod ready_verbs;
 mod recovery;
 mod resolutions;
@@ -30,6 +32,7 @@ mod save;
 mod signals;
 mod status;
 mod threads;
+mod upgrade;
 mod wanted;
 mod watch;
 
@@ -63,6 +66,7 @@ pub use status::{
     GroupStatus, HostStatus, Outcome, Readiness, ServiceStatus, Sessions, Status, StoredStatus,
 };
 pub use threads::{LifecycleEvent, Liveness, processors};
+pub use upgrade::{DrainingProcess, Known, MAX_DRAINING, Offer, Predecessors, Upgrader, checksum};
 pub use wanted::{listen_options, places_of_resolved, resolve_places};
 
 use std::fmt;
@@ -81,6 +85,10 @@ pub struct Options {
     /// Called when the last session has ended or a thread has panicked, on the thread that
     /// notices.
     pub on_event: Arc<dyn Fn(LifecycleEvent) + Send + Sync>,
+    /// Starts a successor; `None` if the program cannot.
+    pub upgrader: Option<Upgrader>,
+    /// Earlier processes that drain.
+    pub predecessors: Predecessors,
 }
 
 impl Options {
@@ -94,6 +102,8 @@ impl Options {
             most_sessions: usize::MAX,
             schedulers: Arc::default(),
             on_event: Arc::new(on_event),
+            upgrader: None,
+            predecessors: Predecessors::default(),
         }
     }
 }

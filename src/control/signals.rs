@@ -22,7 +22,7 @@ pub enum Signal {
     Stop,
     /// QUIT: stop after the last session.
     Quit,
-    /// USR2: reserved for replacing the program.
+    /// USR2: have the program at the same path take over.
     Replace,
 }
 

@@ -3,11 +3,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
 use rustix::net::sockopt;
 
+use super::handed_over;
 use super::listen::{BindAddress, ListenPlace, StreamListener};
 
 /// A listening socket that this process did not bind itself.
@@ -63,6 +64,34 @@ impl InheritedSocket {
             listener: StreamListener::Unix(listener, path.into()),
             is_shared,
         })
+    }
+}
+
+/// What the name of a handed-over socket begins with that its maker gave to a predecessor.
+const HANDED_OVER: &str = "activation ";
+
+impl InheritedSocket {
+    /// The name by which a process hands over a socket that it has inherited.
+    pub fn handed_over_name(name: &str) -> String {
+        format!("{HANDED_OVER}{name}")
+    }
+
+    /// Takes the sockets that a predecessor had inherited.
+    ///
+    /// # Errors
+    /// One does not listen, or the system's.
+    pub fn take_handed_over() -> io::Result<Vec<InheritedSocket>> {
+        let all = handed_over::take_where(|name| name.starts_with(HANDED_OVER)).into_iter();
+        all.map(|(name, socket)| {
+            let name = name[HANDED_OVER.len()..].to_owned();
+            let unix = UnixListener::from(socket);
+            // It tells which kind of socket this is.
+            match unix.local_addr() {
+                Ok(_) => InheritedSocket::new_unix(name, unix, true),
+                Err(_) => InheritedSocket::new(name, TcpListener::from(OwnedFd::from(unix)), true),
+            }
+        })
+        .collect()
     }
 }
 

@@ -4,11 +4,13 @@
 pub mod address;
 pub mod addresses;
 pub mod files;
+pub mod handed_over;
 pub mod inherited;
 pub mod listen;
 mod mptcp;
 pub mod notify;
 pub mod outgoing;
+pub mod passing;
 pub mod pipes;
 pub mod resources;
 pub mod rights;

@@ -99,6 +99,11 @@ impl Message {
         Message("STOPPING=1\n".to_owned())
     }
 
+    /// Another process of this service is its main process now.
+    pub fn main_process(process: u32) -> Message {
+        Message(format!("MAINPID={process}\n"))
+    }
+
     /// The keep-alive of the watchdog.
     pub fn alive() -> Message {
         Message("WATCHDOG=1\n".to_owned())

@@ -17,6 +17,7 @@ use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, connect, listen, socket};
 
 use super::files;
+use super::handed_over;
 use super::rights::{self, Need};
 
 /// Tries to lock the folder.
@@ -46,6 +47,9 @@ impl SocketFile {
     // Test: the_socket_is_for_its_user_and_group_alone_and_goes_with_the_process,
     // a_socket_with_a_live_server_is_not_taken.
     pub fn listen(path: &Path, mode: u32, backlog: i32) -> io::Result<(UnixListener, SocketFile)> {
+        if let Some(taken) = SocketFile::take_handed_over(path, mode) {
+            return Ok(taken);
+        }
         // The temporary name may be short enough where the path is too long.
         address(path)?;
         // Keeps another txlb from checking and creating at the same time. Some systems lock
@@ -64,6 +68,30 @@ impl SocketFile {
         let (listener, id) = made.inspect_err(|_| drop(fs::remove_file(&new)))?;
         let path = path.to_owned();
         Ok((listener, SocketFile { path, mode, id }))
+    }
+
+    /// The socket that a predecessor has listened at, if this is its file.
+    fn take_handed_over(path: &Path, mode: u32) -> Option<(UnixListener, SocketFile)> {
+        let listener = handed_over::take(&SocketFile::handed_over_name(path)).pop()?;
+        // Without its file no client finds it: it is made anew.
+        let metadata = fs::symlink_metadata(path).ok()?;
+        let mut file = SocketFile {
+            path: path.to_owned(),
+            mode: metadata.mode() & 0o7777,
+            id: id(&metadata),
+        };
+        file.set_mode(mode);
+        Some((UnixListener::from(listener), file))
+    }
+
+    /// The name by which a process hands over a socket at this path.
+    pub fn handed_over_name(path: &Path) -> String {
+        format!("socket {}", path.display())
+    }
+
+    /// Another process has the socket: the file stays.
+    pub fn disown(&mut self) {
+        self.id = (0, 0);
     }
 
     /// Gives the file to another user and group, so that these may change its mode and remove it.
@@ -104,7 +132,9 @@ impl SocketFile {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        // Until the predecessor lets go, the file is its own.
         if self.is_at(&self.path)
+            && !handed_over::is_on_trial()
             && let Err(error) = fs::remove_file(&self.path)
         {
             let (path, advice) = (

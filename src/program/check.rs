@@ -136,7 +136,7 @@ fn warn_if_page_is_exposed(file: &Path, config: &Config) -> Result<(), Exit> {
 }
 
 /// Checks that the certificate and its key can be used. Warns if the certificate is doubtful.
-fn check_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
+pub(crate) fn check_secrets(file: &Path, config: &Config) -> Result<(), Exit> {
     let Some(web) = config.admin.as_ref().and_then(|admin| admin.web.as_ref()) else {
         return Ok(());
     };

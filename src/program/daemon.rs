@@ -8,7 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::io::{Read, Write, pipe};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use signal_hook::consts::{SIGCHLD, SIGXFSZ};
 use crate::exit::Exit;
 
 /// Environment variable that marks the second process. Its value is the first one's process ID.
-const FIRST_PROCESS: &str = "TXLB_DAEMON_OF";
+pub(crate) const FIRST_PROCESS: &str = "TXLB_DAEMON_OF";
 
 /// The daemon's umask: its files are not writable by the group and closed to others.
 const UMASK: Mode = Mode::WGRP.union(Mode::RWXO);
@@ -36,8 +36,14 @@ pub(crate) struct Daemon {
 
 /// Whether this is the second process. Its standard output is a pipe to the first one.
 pub(crate) fn is_second() -> bool {
-    let first = getppid().map(|pid| pid.as_raw_nonzero().to_string());
-    first.is_some() && std::env::var(FIRST_PROCESS).ok() == first
+    is_child_of(FIRST_PROCESS)
+}
+
+/// Whether the environment variable `name` has the ID of the parent process. Later children inherit
+/// the variable, and have another parent.
+pub(crate) fn is_child_of(name: &str) -> bool {
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().to_string());
+    parent.is_some() && std::env::var(name).ok() == parent
 }
 
 /// Starts the second process. Returns when that listens, or with its exit status.
@@ -45,8 +51,11 @@ pub(crate) fn launch() -> Result<(), Exit> {
     let failed = |error: io::Error| Exit::new(Exit::OTHER, &format!("txlb: -D: {error}"));
     let (mut ready, their_end) = pipe().map_err(failed)?;
     // Dropped at once: the command holds the write end, which would keep the pipe open.
+    let mut arguments = std::env::args_os();
     let mut second = Command::new(executable())
-        .args(std::env::args_os().skip(1))
+        // An upgrade starts what is at this path then.
+        .arg0(arguments.next().unwrap_or_default())
+        .args(arguments)
         // The daemon changes its folder. `-s reload` needs the one where relative paths begin.
         .envs(std::env::current_dir().map(|folder| ("PWD", folder)))
         .env(FIRST_PROCESS, getpid().as_raw_nonzero().to_string())

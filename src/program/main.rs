@@ -21,6 +21,7 @@ mod serve;
 mod startup;
 mod supervisor;
 mod terminal;
+mod upgrade;
 mod version;
 
 use std::process::ExitCode;
@@ -51,10 +52,16 @@ fn main() -> ExitCode {
             })
         }
         Ok(Command::Reload { pid_file, given }) => reload::run(&pid_file, given),
+        Ok(Command::Upgrade { pid_file, given }) => reload::upgrade(&pid_file, given),
         Ok(Command::Control(options)) => ctl::run(&options),
         Ok(Command::Diff { old, new }) => check::print_diff(&old, &new),
         Ok(Command::Passwd) => passwd::run(),
-        Ok(Command::Serve(options)) if options.startup.detach && !daemon::is_second() => {
+        Ok(Command::Serve(options)) if upgrade::is_helper() => {
+            upgrade::run_helper(options.pid_file)
+        }
+        Ok(Command::Serve(options))
+            if options.startup.detach && !daemon::is_second() && !upgrade::is_successor() =>
+        {
             daemon::launch()
         }
         Ok(Command::Serve(options)) => serve::run(options),

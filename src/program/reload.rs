@@ -1,4 +1,5 @@
-//! `-s reload`: checks the configuration of the running txlb, then sends SIGHUP.
+//! `-s reload` and `-s upgrade`: check the configuration of the running txlb, then have it read it
+//! again, or have this program take over.
 //!
 //! Without `-f`, the file's name comes from the running process's command line in `/proc`. That
 //! process can change its command line. So the name only decides which file is checked, and the
@@ -9,13 +10,22 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid};
 
 use crate::check;
 use crate::cli::{self, CheckOutput, Command, ConfigSource, StartupOptions};
+use crate::ctl;
 use crate::exit::{self, Exit};
 use crate::pidfile::RunningProcess;
+
+/// How long an upgrade is waited for: it gives up after 30 s itself.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// Pause between two looks at the PID file.
+const UPGRADE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Longer command lines and environments are cut off.
 const MAX_BYTES: u64 = 1 << 20;
@@ -32,6 +42,70 @@ enum RunningConfig {
 /// file to check and how to read it.
 pub(crate) fn run(pid_file: &Path, given: Option<(PathBuf, StartupOptions)>) -> Result<(), Exit> {
     let running = RunningProcess::find(pid_file)?;
+    check_config(&running, given)?;
+    running.send(Signal::HUP)
+}
+
+/// Has the txlb that holds the PID file replaced by the program at its path. Waits for the outcome.
+///
+/// The reason of a failure comes over the control socket. Without one, only the PID file tells.
+pub(crate) fn upgrade(
+    pid_file: &Path,
+    given: Option<(PathBuf, StartupOptions)>,
+) -> Result<(), Exit> {
+    let running = RunningProcess::find(pid_file)?;
+    // The check may become another user and change the root: what leads outside is opened before.
+    let connection = control_socket(&running, given.as_ref())
+        .and_then(|socket| ctl::ControlConnection::connect(&socket).ok());
+    check_config(&running, given)?;
+    match connection {
+        Some(connection) => ctl::ask(connection, "upgrade"),
+        None => {
+            running.send(Signal::USR2)?;
+            await_successor(running)
+        }
+    }
+}
+
+/// The control socket of the running txlb, if its configuration has one.
+fn control_socket(
+    running: &RunningProcess,
+    given: Option<&(PathBuf, StartupOptions)>,
+) -> Option<PathBuf> {
+    let (file, root) = match given {
+        Some((file, startup)) => (file.clone(), startup.chroot.clone()),
+        None => match find_config(running.pid()) {
+            Ok(RunningConfig::File(file, startup)) => (file, startup.chroot),
+            _ => return None,
+        },
+    };
+    let inside = |path: &Path| match &root {
+        Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+        None => path.to_owned(),
+    };
+    let (_, reading) = txlb::control::File::read(&inside(&file)).ok()?;
+    Some(inside(&reading.config.control?.socket))
+}
+
+/// Waits until another process holds the PID file.
+fn await_successor(mut running: RunningProcess) -> Result<(), Exit> {
+    let deadline = Instant::now() + UPGRADE_TIMEOUT;
+    while Instant::now() < deadline {
+        if running.is_replaced() {
+            return Ok(());
+        }
+        thread::sleep(UPGRADE_PAUSE);
+    }
+    let before = running.pid().as_raw_nonzero();
+    let why = format!("txlb: process {before} has not been replaced: its log says why");
+    Err(Exit::new(Exit::OTHER, &why))
+}
+
+/// Checks the configuration of the running txlb, as `-t` does, but resolves no names.
+fn check_config(
+    running: &RunningProcess,
+    given: Option<(PathBuf, StartupOptions)>,
+) -> Result<(), Exit> {
     let config = match given {
         Some((file, startup)) => Ok(RunningConfig::File(file, startup)),
         None => find_config(running.pid()),
@@ -45,7 +119,7 @@ pub(crate) fn run(pid_file: &Path, given: Option<(PathBuf, StartupOptions)>) -> 
             "txlb: the configuration is not checked first: {why} (-f names it)"
         ))?,
     }
-    running.send(Signal::HUP)
+    Ok(())
 }
 
 /// Finds the configuration in `/proc`; an error says why that is not possible.

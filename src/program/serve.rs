@@ -3,9 +3,10 @@
 //! The order of the start is that of ARCHITECTURE.md, "The start".
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -16,26 +17,30 @@ use signal_hook::low_level;
 use txlb::balancer::{AdminInterface, AdminServerError, AdminServers};
 use txlb::config::{Config, Reading};
 use txlb::control::{
-    ControllerThread, DataPlane, Error, File, Handle, LifecycleEvent, Liveness, Options, Signal,
-    Status, processors,
+    Bound, ControllerThread, DataPlane, Error, File, Handle, LifecycleEvent, Liveness, Offer,
+    Options, Predecessors, Signal, Status, processors,
 };
 use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
 use txlb::os::resources;
 use txlb::text::plural;
 
+use crate::check;
 use crate::cli::{ConfigSource, ServeOptions};
 use crate::daemon::executable;
 use crate::demo::Demo;
 use crate::exit::{self, Exit};
 use crate::logging::{ConfiguredLog, Log, open_syslog_early};
-use crate::startup::Startup;
+use crate::startup::{Running, Startup};
 use crate::supervisor::Supervisor;
+use crate::upgrade::{Helper, Takeover, Upgrades};
 
 /// How long txlb may take to stop after SIGTERM: 5 s for sessions, and a margin. The controller
 /// may hang in a save if the disk does.
 const STOP_TIMEOUT: Duration = Duration::from_secs(8);
 
 enum Event {
+    /// An upgrade is to be carried out.
+    Upgrade(Box<Offer>),
     Signal(Signal),
     Lifecycle(LifecycleEvent),
 }
@@ -48,74 +53,122 @@ enum Event {
 pub(crate) fn run(mut options: ServeOptions) -> Result<(), Exit> {
     limit_heaps();
     let shutdown = Shutdown::prepare().map_err(|error| Exit::from_io(&error))?;
-    let inherited = take_inherited_sockets()
-        .map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
+    let takeover = Takeover::begin()?;
+    let inherited = match takeover {
+        Some(_) => InheritedSocket::take_handed_over(),
+        None => take_inherited_sockets(),
+    };
+    let inherited =
+        inherited.map_err(|error| Exit::new(Exit::CANNOT_BIND, &format!("txlb: {error}")))?;
+    // Before anything of this process changes, which the next one is to be started with.
+    let helper = match options.source {
+        ConfigSource::Demo => Helper::none("--demo cannot be upgraded"),
+        _ => Helper::start_early(),
+    };
     let log = Log::start(options.level).map_err(|error| Exit::from_io(&error))?;
     log.log_panics();
     // Opened before chroot(2): afterwards the paths of both sockets may lead nowhere.
     let supervisor = Supervisor::from_environment();
+    let predecessors = Predecessors::default();
+    let process = Process {
+        upgrades: Upgrades::new(helper, &supervisor, &predecessors),
+        predecessors,
+        supervisor,
+        shutdown,
+        takeover,
+        log,
+    };
     let result = open_syslog_early(options.log.as_deref()).and_then(|opened_early| {
         let startup = Startup::prepare(&mut options)?;
         let configured_log = ConfiguredLog::new(
-            &log,
+            &process.log,
             options.log.take(),
             opened_early,
             options.startup.detach,
         );
-        serve(
-            options,
-            startup,
-            configured_log,
-            &log,
-            inherited,
-            (&supervisor, &shutdown),
-        )
+        serve(options, startup, configured_log, inherited, &process)
     });
-    log.flush();
+    if let (Err(exit), Some(takeover)) = (&result, &process.takeover) {
+        takeover.fail(&exit.message);
+    }
+    process.log.flush();
     result
+}
+
+/// What the whole process has once.
+struct Process {
+    supervisor: Supervisor,
+    shutdown: Shutdown,
+    takeover: Option<Takeover>,
+    upgrades: Upgrades,
+    predecessors: Predecessors,
+    log: Log,
 }
 
 fn serve(
     options: ServeOptions,
     startup: Startup,
     mut configured_log: ConfiguredLog,
-    log: &Log,
     inherited: Vec<InheritedSocket>,
-    (supervisor, shutdown): (&Supervisor, &Shutdown),
+    process: &Process,
 ) -> Result<(), Exit> {
     let LoadedConfig {
         file,
+        trusted,
         config,
         mut demo,
-    } = load_config(options.source, &startup)?;
+    } = load_config(options.source, &startup, process.takeover.as_ref())?;
     startup.prepare_folders(&config)?;
     configured_log.open_before(&config, startup.identity())?;
     let descriptors_before = raise_limit();
-    let workers = options.workers.unwrap_or_else(processors);
     let (events, incoming) = channel();
     let signals = events.clone();
-    let options = Options::new(workers, move |event| {
-        drop(events.send(Event::Lifecycle(event)));
-    });
+    let options = process.options(options.workers, &events);
     let bound = DataPlane::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
-    startup.give_up(&bound, path, configured_log.destination(bound.config()))?;
+    let destination = configured_log.destination(bound.config());
+    startup.give_up(&bound, &trusted, path, destination)?;
     configured_log.open_after(bound.config())?;
-    log.start_writer().map_err(|error| Exit::from_io(&error))?;
+    let started = process.log.start_writer();
+    started.map_err(|error| Exit::from_io(&error))?;
     if let Some(demo) = &mut demo {
         demo.start().map_err(|error| Exit::from_io(&error))?;
     }
     // `running` holds the PID file and is dropped last: the next txlb takes that file and then
     // expects free addresses.
-    let on_signal = shutdown.clone();
+    let on_signal = process.shutdown.clone();
     let mut running = startup.into_running(move |signal| {
         drop(signals.send(Event::Signal(signal)));
         on_signal.on_signal(signal);
     })?;
-    shutdown.begin_graceful();
+    let bound = match &process.takeover {
+        Some(takeover) => continue_from(takeover, path, bound)?,
+        None => bound,
+    };
+    process.shutdown.begin_graceful();
     let data_plane = bound.start().map_err(|error| start_exit(&error))?;
-    shutdown.set_liveness(data_plane.liveness());
+    process.shutdown.set_liveness(data_plane.liveness());
     log_descriptors(descriptors_before, data_plane.status().capacity);
+    administer(
+        data_plane,
+        file,
+        demo,
+        configured_log,
+        &mut running,
+        (&incoming, process),
+    )
+}
+
+/// Opens the admin interfaces, and runs until the end.
+fn administer(
+    data_plane: DataPlane,
+    file: Option<(File, Reading)>,
+    demo: Option<Demo>,
+    configured_log: ConfiguredLog,
+    running: &mut Running,
+    (incoming, process): (&Receiver<Event>, &Process),
+) -> Result<(), Exit> {
+    let supervisor = &process.supervisor;
     let admin_servers = AdminServers::open(&data_plane, AdminInterface::ALL)
         .map_err(|error| admin_server_exit(&error))?;
     let mut parts = admin_servers.reconfigurables();
@@ -123,7 +176,7 @@ fn serve(
     parts.push(Box::new(configured_log));
     parts.push(running.pid_file_release());
     let liveness = data_plane.liveness();
-    shutdown.set_attended();
+    process.shutdown.set_attended();
     let thread =
         ControllerThread::start(data_plane, file, parts).map_err(|error| Exit::from_io(&error))?;
     let handle = thread.handle();
@@ -133,22 +186,66 @@ fn serve(
     if let Some(demo) = &demo {
         demo.print_introduction(&status)?;
     }
+    if let Some(takeover) = &process.takeover {
+        takeover.ready(&handle, &process.predecessors)?;
+    }
     supervisor
         .start(&handle, liveness)
         .map_err(|error| Exit::from_io(&error))?;
-    running.detach(log)?;
-    wait(&handle, &incoming, supervisor)
+    running.detach(&process.log)?;
+    wait(&handle, incoming, process)
+}
+
+impl Process {
+    fn options(&self, workers: Option<usize>, events: &Sender<Event>) -> Options {
+        // A process that takes over has as many as the one before it, or more: each socket of a
+        // listener needs a worker.
+        let former = self.takeover.as_ref().map(Takeover::workers);
+        let workers = match (workers, former) {
+            (Some(workers), former) => workers.max(former.unwrap_or_default()),
+            (None, former) => former.filter(|it| *it > 0).unwrap_or_else(processors),
+        };
+        let (lifecycle, upgrades) = (events.clone(), events.clone());
+        let mut options = Options::new(workers, move |event| {
+            drop(lifecycle.send(Event::Lifecycle(event)));
+        });
+        options.predecessors = self.predecessors.clone();
+        options.upgrader = Some(Arc::new(move |offer| {
+            drop(upgrades.send(Event::Upgrade(Box::new(offer))));
+        }));
+        options
+    }
+}
+
+/// Checks what would keep this process from serving beside the one that it replaces, and goes on
+/// with what that knows.
+fn continue_from(takeover: &Takeover, file: Option<&Path>, bound: Bound) -> Result<Bound, Exit> {
+    if let Some(file) = file {
+        check::check_secrets(file, bound.config())?;
+    }
+    let known = takeover.prepared()?;
+    Ok(match known {
+        Some(known) => bound.continuing(known),
+        None => bound,
+    })
 }
 
 /// The configuration, and where it is from.
 struct LoadedConfig {
+    /// That of the file or of the command line.
+    trusted: Config,
+    /// What is to be in force.
     config: Config,
     file: Option<(File, Reading)>,
     demo: Option<Demo>,
 }
 
-fn load_config(source: ConfigSource, startup: &Startup) -> Result<LoadedConfig, Exit> {
-    let (config, file, demo) = match source {
+fn load_config(
+    source: ConfigSource,
+    startup: &Startup,
+    takeover: Option<&Takeover>,
+) -> Result<LoadedConfig, Exit> {
+    let (trusted, file, demo) = match source {
         ConfigSource::File(path) => {
             let (file, reading) = startup.read(&path)?;
             (reading.config.clone(), Some((file, reading)), None)
@@ -159,11 +256,22 @@ fn load_config(source: ConfigSource, startup: &Startup) -> Result<LoadedConfig, 
             (config, None, Some(demo))
         }
     };
-    Ok(LoadedConfig { config, file, demo })
+    let read = file.as_ref().map(|(file, _): &(File, Reading)| file);
+    let config = match takeover {
+        Some(takeover) => takeover.config(read, trusted.clone()),
+        None => trusted.clone(),
+    };
+    Ok(LoadedConfig {
+        trusted,
+        config,
+        file,
+        demo,
+    })
 }
 
 /// Forwards signals to the controller until it has stopped.
-fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> Result<(), Exit> {
+fn wait(handle: &Handle, events: &Receiver<Event>, process: &Process) -> Result<(), Exit> {
+    let supervisor = &process.supervisor;
     let (mut stopping, mut deadline) = (false, None);
     while let Some(event) = next_event(events, deadline) {
         match event {
@@ -178,6 +286,7 @@ fn wait(handle: &Handle, events: &Receiver<Event>, supervisor: &Supervisor) -> R
                 ));
             }
             Event::Lifecycle(_) => {}
+            Event::Upgrade(offer) => process.upgrades.start(*offer, handle),
             Event::Signal(Signal::Stop | Signal::Quit) if stopping => {
                 log::warn!("a second signal to stop has come: txlb ends now");
                 return Ok(());

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use txlb::config::{Config, Reading};
 use txlb::control::{Bound, CaughtSignals, Commit, File, FileError, Reconfigure, Signal};
 use txlb::os::files::open_file;
+use txlb::os::handed_over::{self, Shared};
 use txlb::os::rights::{self, Need};
 use txlb::os::state;
 use txlb::sync::lock;
@@ -58,7 +59,10 @@ impl Startup {
         let signals = CaughtSignals::catch().map_err(|error| Exit::from_io(&error))?;
         let pid_file = pid_file.map(|path| {
             folders::make_runtime_folder(&path, privileges.identity())?;
-            PidFile::take(&path)
+            match handed_over::take(PID_FILE).pop() {
+                Some(file) => PidFile::take_over(&path, file),
+                None => PidFile::take(&path),
+            }
         });
         let pid_file = pid_file.transpose()?;
         if let Some(chroot) = &chroot {
@@ -93,10 +97,12 @@ impl Startup {
     }
 
     /// Gives up root and enters the sandbox. `file` is the configuration, `log` the destination of
-    /// the log.
+    /// the log. What rights are kept is for `trusted` to say: the configuration of the file or of the
+    /// command line. The one in force may come from a process that had given up its rights.
     pub(crate) fn give_up(
         &self,
         bound: &Bound,
+        trusted: &Config,
         file: Option<&Path>,
         log: LogDestination<'_>,
     ) -> Result<(), Exit> {
@@ -106,7 +112,7 @@ impl Startup {
         if let Some(identity) = self.privileges.identity() {
             bound.change_owner(identity.uid.as_raw(), identity.gid.as_raw());
         }
-        let uses_client_addresses = bound.config().uses_client_addresses();
+        let uses_client_addresses = trusted.uses_client_addresses();
         self.privileges.give_up(uses_client_addresses)?;
         if let Some(file) = file {
             warn_if_unreadable(file);
@@ -117,7 +123,7 @@ impl Startup {
             let pid_file = self.pid_file.as_ref().map(PidFile::path);
             sandbox::enter(&Needs {
                 file,
-                config: Some(bound.config()),
+                config: Some(trusted),
                 log: log.file(),
                 pid_file: pid_file.filter(|_| !self.is_chrooted),
                 state: state.as_deref(),
@@ -141,6 +147,9 @@ impl Startup {
     }
 }
 
+/// The name by which the PID file is handed over.
+const PID_FILE: &str = "pidfile";
+
 /// Releases the PID file for a successor.
 struct ReleasePidFile(Arc<Mutex<Option<PidFile>>>);
 
@@ -153,6 +162,20 @@ impl Reconfigure for ReleasePidFile {
         let mut held = lock(&self.0);
         drop(held.take());
         false
+    }
+
+    fn hand_over(&mut self) -> Vec<(String, Shared)> {
+        let held = lock(&self.0);
+        let file = held.as_ref().map(PidFile::hand_over);
+        file.map(|file| (PID_FILE.to_owned(), file))
+            .into_iter()
+            .collect()
+    }
+
+    /// At once, and not with all the rest: the number in it is that of the other process by now.
+    fn disown(&mut self) {
+        let held = lock(&self.0).take();
+        held.map(PidFile::disown);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Without `NOTIFY_SOCKET` it does nothing.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -24,6 +25,8 @@ pub(crate) struct Supervisor(Option<Arc<Notifications>>);
 struct Notifications {
     notifier: Notifier,
     pending: Mutex<Pending>,
+    /// It listens to another process.
+    is_over: AtomicBool,
     /// Signalled when `pending` changes.
     changed: Condvar,
 }
@@ -47,6 +50,7 @@ impl Supervisor {
         let notifications = |notifier| Notifications {
             notifier,
             pending: Mutex::default(),
+            is_over: AtomicBool::new(false),
             changed: Condvar::new(),
         };
         Supervisor(notifier.map(notifications).map(Arc::new))
@@ -104,6 +108,14 @@ impl Supervisor {
         notifications.wake(signal == Signal::Reload);
     }
 
+    /// Reports that another process is the main one from now on, and nothing after that.
+    pub(crate) fn hand_over(&self, process: u32) {
+        if let Some(notifications) = &self.0 {
+            notifications.send(&Message::main_process(process));
+            notifications.is_over.store(true, Ordering::Release);
+        }
+    }
+
     /// Reports that txlb stops, if that was not sent before.
     pub(crate) fn notify_stopping(&self) {
         if let Some(notifications) = &self.0 {
@@ -122,6 +134,9 @@ impl Reconfigure for Supervisor {
 
 impl Notifications {
     fn send(&self, message: &Message) {
+        if self.is_over.load(Ordering::Acquire) {
+            return;
+        }
         if let Err(error) = self.notifier.send(message) {
             log::warn!("cannot notify the supervisor: {error}");
         }

@@ -3,6 +3,7 @@
 //! Posting waits for room. The worker waits for nothing: it acknowledges through a channel.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub(crate) enum WorkerMessage<L = StreamListener> {
         /// Gets a message once the plan is in force and the old listeners are closed.
         done: Sender<()>,
     },
+    /// Send second descriptors of all listeners, which go on accepting.
+    Duplicate(Sender<Vec<(ListenKey, io::Result<OwnedFd>)>>),
     /// List the open sessions, some in each iteration.
     List(SessionListRequest),
     /// Find or end sessions, some in each iteration.

@@ -59,6 +59,7 @@ pub(crate) use mailbox::{Mailbox, WorkerLiveness, WorkerMessage};
 pub use plan::ListenKey;
 pub(crate) use plan::{Group, ListenerPlan, Plan, Routes, Service, ServiceStats};
 pub(crate) use probe::{Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, probe_timeout_ms};
+pub(crate) use proxy_protocol::crc32c::crc32c;
 pub use session::Phase;
 pub(crate) use session::TimeoutsMs;
 pub use session_record::SessionStatus;

@@ -234,6 +234,11 @@ impl ServiceStats {
         self.open.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Adds the clients that an earlier process has accepted.
+    pub(crate) fn add_total(&self, clients: u64) {
+        self.total.fetch_add(clients, Ordering::Relaxed);
+    }
+
     /// Sessions open now.
     pub(crate) fn open(&self) -> u64 {
         self.open.load(Ordering::Relaxed)

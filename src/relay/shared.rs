@@ -129,6 +129,11 @@ impl WorkerStats {
         add_one(&self.iterations);
     }
 
+    /// Adds what an earlier process has counted, before the worker begins to.
+    pub(crate) fn add_ended(&self, reason: EndReason, sessions: u64) {
+        self.ended[reason.index()].fetch_add(sessions, Ordering::Relaxed);
+    }
+
     /// Sessions that ended for this reason.
     pub(crate) fn ended(&self, reason: EndReason) -> u64 {
         self.ended[reason.index()].load(Ordering::Relaxed)

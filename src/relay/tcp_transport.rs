@@ -3,7 +3,8 @@
 
 use std::io::{self, ErrorKind};
 use std::iter::once;
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use mio::event::Event;
@@ -21,8 +22,9 @@ use super::transport::{ListenSocket, Transport};
 use crate::balance::{Failure, Picked};
 use crate::os::address::Address;
 use crate::os::addresses;
-use crate::os::listen::StreamListener;
+use crate::os::listen::{ACCEPTED_INHERIT_OPTIONS, StreamListener};
 use crate::os::outgoing::{ConnectFromError, ConnectOptions, connect_unix, connect_with};
+use crate::os::passing::duplicate;
 use crate::os::pipes::{Pipe, Pipes};
 use crate::os::sockets::{DeadPeerTimes, Delivery, delivery, is_unacknowledged, watch_peer};
 
@@ -307,6 +309,10 @@ impl ListenSocket<TcpTransport> for ListenerSocket {
 
     fn deregister(&mut self, poll: &Poll) {
         let _ = poll.registry().deregister(self);
+    }
+
+    fn duplicate(&self) -> io::Result<OwnedFd> {
+        duplicate(self)
     }
 
     fn accept(&self) -> io::Result<(TcpTransport, Address)> {

@@ -4,6 +4,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 
 use super::failure::{CloseMode, ConnectError, ConnectProgress};
 use super::session::{Direction, Side};
@@ -137,4 +138,12 @@ pub(crate) trait ListenSocket<T: Transport>: Sized {
     /// # Errors
     /// Those of accept(2).
     fn accept(&self) -> io::Result<(T, Address)>;
+
+    /// A second descriptor of the same socket, for another process.
+    ///
+    /// # Errors
+    /// The system's; `Unsupported` where there is no such thing.
+    fn duplicate(&self) -> io::Result<OwnedFd> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }

@@ -68,6 +68,7 @@ mod successor;
 mod transparent;
 mod unix_sockets;
 mod up_to_date;
+mod upgrade;
 mod watch;
 mod web;
 mod web_page;

@@ -19,6 +19,7 @@ use self::client::{ClientContext, ConnectionLimit, MAX_AMP_CLIENTS};
 use super::server::acceptor::{Acceptor, AcceptorThread, spawn_for_client};
 use crate::config::Config;
 use crate::control::{Actor, ClientLookup, Commit, Handle, Reconfigure};
+use crate::os::handed_over::Shared;
 use crate::os::socket_file::SocketFile;
 use crate::os::sockets::{Peer, peer};
 use crate::sync::lock;
@@ -193,6 +194,32 @@ impl Reconfigure for ReconfigureSockets {
         Ok(())
     }
 
+    fn hand_over(&mut self) -> Vec<(String, Shared)> {
+        let Some(state) = self.0.upgrade() else {
+            return Vec::new();
+        };
+        let open = lock(&state.open);
+        let sockets = [&open.control, &open.amp].into_iter().flatten();
+        // One whose file is gone is of no use.
+        let sockets = sockets.filter(|socket| socket.file.is_at(socket.file.path()));
+        sockets
+            .map(|socket| {
+                let listener: Shared = Arc::<UnixListener>::clone(&socket.listener);
+                (SocketFile::handed_over_name(socket.file.path()), listener)
+            })
+            .collect()
+    }
+
+    fn disown(&mut self) {
+        if let Some(state) = self.0.upgrade() {
+            let mut open = lock(&state.open);
+            let open = &mut *open;
+            for socket in [&mut open.control, &mut open.amp].into_iter().flatten() {
+                socket.file.disown();
+            }
+        }
+    }
+
     /// Stops accepting; connected clients stay.
     fn release(&mut self) -> bool {
         if let Some(state) = self.0.upgrade() {
@@ -206,6 +233,7 @@ impl Reconfigure for ReconfigureSockets {
 struct OpenSocket {
     // First, so that the file is removed before the socket is closed.
     file: SocketFile,
+    listener: Arc<UnixListener>,
     thread: AcceptorThread,
 }
 
@@ -219,13 +247,18 @@ impl OpenSocket {
         let open = || {
             let (listener, file) = SocketFile::listen(path, mode, BACKLOG)?;
             listener.set_nonblocking(true)?;
+            let listener = Arc::new(listener);
             let acceptor = ClientAcceptor {
-                listener,
+                listener: Arc::clone(&listener),
                 scope,
                 state: Arc::clone(state),
             };
             let thread = AcceptorThread::start("control", acceptor)?;
-            Ok(OpenSocket { file, thread })
+            Ok(OpenSocket {
+                file,
+                listener,
+                thread,
+            })
         };
         open().map_err(|error: io::Error| {
             let (kind, path) = (error.kind(), path.display());
@@ -248,7 +281,7 @@ impl OpenSocket {
 
 /// Accepts clients. A client beyond the limit gets the error in one write.
 struct ClientAcceptor {
-    listener: UnixListener,
+    listener: Arc<UnixListener>,
     scope: Scope,
     state: Arc<ControlSocketState>,
 }

@@ -30,7 +30,11 @@ use super::server::reconfigure::{AdminListenError, Listeners};
 use super::server::reconfigure::{ReconfigurableServer, ServerReconfigure, close_server};
 use crate::config::{Config, Web};
 use crate::control::{Handle, Liveness, Reconfigure};
+use crate::os::handed_over::Shared;
 use crate::sync::lock;
+
+/// Its name in errors, and among what is handed over.
+const SERVER: &str = "web";
 
 /// Clients that are served at the same time; more wait.
 const MAX_CLIENTS: usize = 32;
@@ -117,17 +121,21 @@ impl ReconfigurableServer for WebState {
     fn endpoint(&self) -> &Mutex<ActiveServer> {
         &self.open
     }
+
+    fn hand_over(open: &ActiveServer) -> Vec<(String, Shared)> {
+        open.listeners.hand_over(SERVER)
+    }
 }
 
 /// Accepts clients of one listener, and starts a thread for each.
 struct ClientAcceptor {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     state: Arc<WebState>,
     pending: PendingClients,
 }
 
 impl ClientAcceptor {
-    fn new(listener: TcpListener, state: &Arc<WebState>) -> ClientAcceptor {
+    fn new(listener: Arc<TcpListener>, state: &Arc<WebState>) -> ClientAcceptor {
         let auth = state.auth.clone();
         let rules = AdmissionRules {
             client_speaks_first: true,
@@ -251,7 +259,7 @@ impl ActiveServer {
             return Ok(ActiveServer::default());
         };
         let settings = Arc::new(Settings::new(web).map_err(AdminListenError::Other)?);
-        let listeners = Listeners::open("web", listen, &now.listeners, anew, |listener| {
+        let listeners = Listeners::open(SERVER, listen, &now.listeners, anew, |listener| {
             ClientAcceptor::new(listener, state)
         })?;
         Ok(ActiveServer {

@@ -253,6 +253,7 @@ pub(super) fn figures(view: &View<'_>) -> Element {
         .with(list)
         .maybe(status.resigned.then(resigned))
         .maybe(shortage(status))
+        .maybe(draining(status))
 }
 
 fn resigned() -> Element {
@@ -304,6 +305,13 @@ fn shortage(status: &Status) -> Option<Element> {
         .collect();
     let text = format!("Since the start: {}.", parts.join("; "));
     (!parts.is_empty()).then(|| el("p").class("fair").text(&text))
+}
+
+/// Earlier processes that still serve their last sessions.
+fn draining(status: &Status) -> Option<Element> {
+    let all: Vec<String> = status.draining.iter().map(ToString::to_string).collect();
+    let text = format!("Draining after an upgrade: {}.", all.join("; "));
+    (!all.is_empty()).then(|| el("p").text(&text))
 }
 
 /// Verbs that are shown; `/diff` has all.

@@ -9,6 +9,7 @@ use std::{fmt, io};
 use super::acceptor::{Acceptor, AcceptorThread, AcceptorWaker};
 use crate::config::{Config, ListenAddress, ListenHost};
 use crate::control::{Commit, Reconfigure, resolve_places};
+use crate::os::handed_over::{Shared, take_listeners};
 use crate::os::listen::{BindAddress, ListenOptions, bind_all};
 use crate::sync::lock;
 
@@ -43,6 +44,9 @@ pub(in crate::admin) trait ReconfigurableServer:
 
     /// The endpoint in force.
     fn endpoint(&self) -> &Mutex<Self::Endpoint>;
+
+    /// The listeners of an endpoint, by name, for a process that takes over.
+    fn hand_over(endpoint: &Self::Endpoint) -> Vec<(String, Shared)>;
 }
 
 /// A [`ReconfigurableServer`] for the controller, which does not keep it alive.
@@ -99,6 +103,11 @@ impl<S: ReconfigurableServer> Reconfigure for ServerReconfigure<S> {
         Ok(())
     }
 
+    fn hand_over(&mut self) -> Vec<(String, Shared)> {
+        let server = self.0.upgrade();
+        server.map_or_else(Vec::new, |server| S::hand_over(&lock(server.endpoint())))
+    }
+
     /// Stops accepting; clients that are connected stay.
     fn release(&mut self) -> bool {
         if let Some(server) = self.0.upgrade() {
@@ -136,6 +145,7 @@ pub(in crate::admin) struct Listeners {
 /// A listener and its accept thread.
 struct OpenListener {
     address: SocketAddr,
+    socket: Arc<TcpListener>,
     thread: AcceptorThread,
 }
 
@@ -172,7 +182,7 @@ impl Listeners {
         listen: &ListenAddress,
         now: &Listeners,
         resolve_again: bool,
-        make_acceptor: impl Fn(TcpListener) -> P,
+        make_acceptor: impl Fn(Arc<TcpListener>) -> P,
     ) -> Result<Listeners, AdminListenError> {
         if !resolve_again && now.listen.as_ref() == Some(listen) {
             return Ok(now.clone());
@@ -225,25 +235,44 @@ impl Listeners {
         self.open.values().map(|it| it.address)
     }
 
+    /// All listeners by name, for a process that takes over.
+    pub(in crate::admin) fn hand_over(&self, server: &str) -> Vec<(String, Shared)> {
+        let all = self.open.iter();
+        all.map(|(address, open)| {
+            let socket: Shared = Arc::<TcpListener>::clone(&open.socket);
+            (handed_over_name(server, *address), socket)
+        })
+        .collect()
+    }
+
     /// For waking the accept threads when there is room again.
     pub(in crate::admin) fn wakers(&self) -> Vec<AcceptorWaker> {
         self.open.values().map(|it| it.thread.waker()).collect()
     }
 }
 
+/// The name by which a process hands over a listener of the interface `server`.
+fn handed_over_name(server: &str, address: BindAddress) -> String {
+    format!("{server} {address}")
+}
+
 fn bind<P: Acceptor>(
     server: &str,
     address: BindAddress,
     overlaps_own: bool,
-    make_acceptor: impl Fn(TcpListener) -> P,
+    make_acceptor: impl Fn(Arc<TcpListener>) -> P,
 ) -> io::Result<OpenListener> {
     let bind = || {
-        let mut sockets = bind_all(address, &ListenOptions::default(), 1, overlaps_own)?;
-        let socket = sockets.pop().ok_or(io::ErrorKind::NotFound)?;
+        let mut sockets = take_listeners(&handed_over_name(server, address));
+        if sockets.is_empty() {
+            sockets = bind_all(address, &ListenOptions::default(), 1, overlaps_own)?;
+        }
+        let socket = Arc::new(sockets.pop().ok_or(io::ErrorKind::NotFound)?);
         let local = socket.local_addr()?;
-        let thread = AcceptorThread::start(server, make_acceptor(socket))?;
+        let thread = AcceptorThread::start(server, make_acceptor(Arc::clone(&socket)))?;
         Ok(OpenListener {
             address: local,
+            socket,
             thread,
         })
     };

@@ -31,7 +31,11 @@ use super::server::reconfigure::{
 };
 use crate::config::{Config, Ssh};
 use crate::control::{Handle, Reconfigure};
+use crate::os::handed_over::Shared;
 use crate::sync::{Counter, lock};
+
+/// Its name in errors, and among what is handed over.
+const SERVER: &str = "ssh";
 
 /// Clients from one subnet.
 const MAX_PER_SUBNET: usize = 4;
@@ -151,11 +155,15 @@ impl ReconfigurableServer for ServerState {
     fn endpoint(&self) -> &Mutex<Endpoint> {
         &self.endpoint
     }
+
+    fn hand_over(endpoint: &Endpoint) -> Vec<(String, Shared)> {
+        endpoint.listeners().hand_over(SERVER)
+    }
 }
 
 /// Accepts clients at one listener.
 struct SshAcceptor {
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     state: Arc<ServerState>,
     runtime: Arc<SshRuntime>,
     pending: PendingClients,
@@ -163,7 +171,7 @@ struct SshAcceptor {
 
 impl SshAcceptor {
     fn new(
-        listener: TcpListener,
+        listener: Arc<TcpListener>,
         state: &Arc<ServerState>,
         runtime: &Arc<SshRuntime>,
     ) -> SshAcceptor {
@@ -294,7 +302,7 @@ impl Endpoint {
         };
         let runtime = state.runtime()?;
         let listeners =
-            Listeners::open("ssh", listen, &now.listeners, resolve_again, |listener| {
+            Listeners::open(SERVER, listen, &now.listeners, resolve_again, |listener| {
                 SshAcceptor::new(listener, state, &runtime)
             })?;
         Ok(Endpoint {

@@ -119,7 +119,7 @@ impl Member {
     }
 
     /// A session or the resolver found that it has failed: each check must pass again.
-    fn fail_checks(&mut self) {
+    pub(super) fn fail_checks(&mut self) {
         for state in self.checks.iter_mut().flatten() {
             (state.verdict, state.passes) = (Verdict::Failed, 0);
         }

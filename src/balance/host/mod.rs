@@ -10,6 +10,7 @@ use super::agent::Agent;
 use super::early_ends::EarlyEnds;
 use super::health::{Failure, Health, HealthChange};
 use super::host_status::HostStatus;
+use super::pool::HostHistory;
 use super::slow_start::SlowStart;
 use super::stats::{Counters, RecentSessions};
 use crate::config::{self, Endpoint, HostState};
@@ -486,6 +487,29 @@ impl Member {
         self.since_ms = now_ms;
         let health = std::mem::take(&mut self.health);
         matches!(health, Health::Failed(_)).then_some(HealthChange::Up)
+    }
+
+    /// Goes on with what another process knew of it. Its health counts for the same address only.
+    pub(super) fn restore(&mut self, history: &HostHistory, now_ms: u64) {
+        self.total += history.total;
+        self.failures += history.failures;
+        self.recent = RecentSessions::from_minutes(&history.recent, now_ms);
+        self.last_failure.clone_from(&history.last_failure);
+        if self.out_since_ms.is_some() {
+            self.out_since_ms = history.out_since_ms.or(self.out_since_ms);
+            self.emptied_ms = history.emptied_ms;
+        }
+        if self.address.is_none() || self.address != history.address {
+            return;
+        }
+        if let Health::Failed(_) = &history.health {
+            // It comes back by as many checks as any other.
+            self.fail_checks();
+        }
+        self.health = history.health.clone();
+        self.since_ms = history.since_ms;
+        self.pending &= history.pending;
+        self.agent = history.agent.clone().map(Box::new);
     }
 
     pub(super) fn status(&self) -> HostStatus<'_> {

@@ -5,6 +5,7 @@
 
 mod checks;
 mod ends;
+mod history;
 mod source;
 
 use super::health::{Failure, HealthChange};
@@ -21,6 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(crate) use self::checks::CheckedHost;
+pub use self::history::{ClientHistory, HostHistory};
 pub use self::source::SourceTurn;
 
 /// The hosts of a group as they are now, with its scheduler.

@@ -55,6 +55,8 @@ pub enum Action {
     Resume,
     /// Open the log anew.
     ReopenLog,
+    /// Have the program at the same path take over.
+    Upgrade,
     /// Stop.
     Shutdown {
         /// Time for open sessions; `None` is the same as for a SIGTERM.
@@ -190,6 +192,7 @@ impl Action {
             }
             Action::Resume => Values::new(&RESUME),
             Action::ReopenLog => Values::new(&REOPEN_LOG),
+            Action::Upgrade => Values::new(&UPGRADE),
             Action::Shutdown { grace } => {
                 let grace = grace.map(|grace| seconds_text(Some(grace)));
                 Values::new(&SHUTDOWN).maybe("grace", grace)
@@ -304,6 +307,13 @@ pub(super) static REOPEN_LOG: CommandSchema =
         Action::ReopenLog
     })
     .with_old("closeLog");
+
+pub(super) static UPGRADE: CommandSchema = action(
+    "upgrade",
+    Vec::new,
+    "have the program at the same path take over; this process drains",
+    |_| Action::Upgrade,
+);
 
 pub(super) static SHUTDOWN: CommandSchema = action(
     "shutdown",

@@ -128,6 +128,11 @@ fn unescape<'a>(escape: &'a str, word: &mut String) -> Result<&'a str, ParseErro
     Ok(rest)
 }
 
+/// A word for a line, quoted only where needed: [`words`] reads it.
+pub(crate) fn quote(word: &str) -> String {
+    QuotedWord(word).to_string()
+}
+
 /// A word as in a line, quoted only where needed.
 pub(super) struct QuotedWord<'a>(pub(super) &'a str);
 

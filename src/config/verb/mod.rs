@@ -29,6 +29,7 @@ pub(crate) use apply::apply_all_seen;
 pub use complete::{complete, last_word};
 pub use diff::{diff, script};
 pub use error::{CommandError, ParseError};
+pub(crate) use line::quote;
 pub use line::words;
 pub(super) use list::longest_rising_sequence;
 pub use option::{OptionSchema, options};

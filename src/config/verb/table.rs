@@ -197,6 +197,7 @@ static COMMANDS: &[&CommandSchema] = &[
     &actions::RESIGN,
     &actions::RESUME,
     &actions::REOPEN_LOG,
+    &actions::UPGRADE,
     &actions::SHUTDOWN,
     &actions::STATUS,
     &actions::SESSIONS,

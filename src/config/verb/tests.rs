@@ -95,6 +95,7 @@ const LINES: &[&str] = &[
     "resign wait=5",
     "resume",
     "reopenLog",
+    "upgrade",
     "shutdown",
     "shutdown grace=0",
     "shutdown grace=2.5",

@@ -11,6 +11,7 @@ use super::{
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
 use crate::config::{HostAddress, Route};
 use crate::control::members::MemberCount;
+use crate::control::upgrade::DrainingProcess;
 use crate::json::{Json, Object};
 use crate::os::address::Address;
 use crate::relay::RecentEvent;
@@ -70,6 +71,7 @@ impl Status {
             .with("no_ports", self.no_ports)
             .with("turns", self.iterations)
             .with_list("happenings", self.recent_events.iter().map(recent_event))
+            .with_list("draining", self.draining.iter().map(draining))
     }
 }
 
@@ -102,6 +104,13 @@ impl Sessions {
             .with_list("sessions", self.list.iter().map(session))
             .with("more", self.more as u64)
     }
+}
+
+fn draining(process: &DrainingProcess) -> Object {
+    Object::new()
+        .with("process", u64::from(process.process))
+        .with("open", process.open as u64)
+        .with("since_ms", process.since_wall_ms)
 }
 
 fn stored(stored: &StoredStatus) -> Object {

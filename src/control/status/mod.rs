@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::data_plane::DataPlane;
 use super::members::MemberCount;
+use super::upgrade::DrainingProcess;
 use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::verb::GroupKey;
 use crate::config::{self, HostState, Route};
@@ -58,6 +59,8 @@ pub struct Status {
     pub iterations: u64,
     /// The last 50 events at most, the oldest first.
     pub recent_events: Vec<RecentEvent>,
+    /// Earlier processes that still serve their last sessions, the oldest first.
+    pub draining: Vec<DrainingProcess>,
     /// The services, in the file's order.
     pub services: Vec<ServiceStatus>,
 }
@@ -241,6 +244,7 @@ fn snapshot(data_plane: &DataPlane) -> Status {
         no_ports: trouble(ResourceError::NoPorts),
         iterations: sum(&WorkerStats::iterations),
         recent_events: shared.recent_events.list(),
+        draining: data_plane.predecessors.list(),
         services,
     }
 }
@@ -492,6 +496,7 @@ mod tests {
                 last_save: None,
             },
             ended: vec![(EndReason::Finished, 2)],
+            draining: vec![DrainingProcess::new(4, 17, 9)],
             recent_events: vec![RecentEvent {
                 wall_ms: 6,
                 topic: Topic::HostUp,
@@ -509,7 +514,7 @@ mod tests {
                 + r#""stopping":false,"resigned":false,"config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
                 + r#""error":"why"},"last_save":null},"open":0,"capacity":0,"ended":{"finished":2},"#
                 + r#""accept_pauses":0,"no_ports":0,"turns":0,"happenings":[{"at_ms":6,"topic":"host up","#
-                + r#""text":"host web:main/a is healthy"}],"services":[{"name":"web","#
+                + r#""text":"host web:main/a is healthy"}],"draining":[{"process":4,"open":17,"since_ms":9}],"services":[{"name":"web","#
                 + r#""listens":["[::1]:80"],"enabled":"main","routes":[{"sni":["a.test"],"#
                 + r#""alpn":[],"group":"main"}],"open":1,"total":3,"groups":[{"name":"#
                 + r#""main","scheduler":"leastc","open":1,"each":[{"name":"web","ip":"web.test:80","each":"true","#

@@ -77,6 +77,9 @@ pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String>
     if status.resigned {
         lines.extend(layout.wrap("resigned: not ready, until 'resume'", "  "));
     }
+    for process in &status.draining {
+        lines.extend(layout.wrap(&format!("draining: {process}"), "  "));
+    }
     lines.extend(stored(&status.stored, layout));
     for it in &status.services {
         lines.push(String::new());

@@ -28,7 +28,7 @@ pub(crate) enum Command {
         startup: StartupOptions,
         output: CheckOutput,
     },
-    /// `-s`, except `reload`
+    /// `-s`, except `reload` and `upgrade`
     Send {
         /// The signal to send; `None` prints the process ID only.
         signal: Option<Signal>,
@@ -36,6 +36,12 @@ pub(crate) enum Command {
     },
     /// `-s reload`
     Reload {
+        pid_file: PathBuf,
+        /// The file to check first; `None` finds that of the running txlb.
+        given: Option<(PathBuf, StartupOptions)>,
+    },
+    /// `-s upgrade`
+    Upgrade {
         pid_file: PathBuf,
         /// The file to check first; `None` finds that of the running txlb.
         given: Option<(PathBuf, StartupOptions)>,
@@ -165,12 +171,15 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
 fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
     let pid_file = path(matches, "p", DEFAULT_PID_FILE);
     let signal = match word {
-        "reload" => {
+        "reload" | "upgrade" => {
             let given = matches.opt_str("f").map(PathBuf::from);
             let given = given
                 .map(|file| Ok((file, startup_options(matches)?)))
                 .transpose()?;
-            return Ok(Command::Reload { pid_file, given });
+            return Ok(match word {
+                "reload" => Command::Reload { pid_file, given },
+                _ => Command::Upgrade { pid_file, given },
+            });
         }
         "stop" => Some(Signal::TERM),
         "quit" => Some(Signal::QUIT),
@@ -178,7 +187,7 @@ fn send(matches: &Matches, word: &str) -> Result<Command, Exit> {
         "pid" => None,
         _ => {
             return Err(usage_error(&format!(
-                "-s {word}: there are reload, stop, quit, reopen and pid"
+                "-s {word}: there are reload, upgrade, stop, quit, reopen and pid"
             )));
         }
     };

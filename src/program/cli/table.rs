@@ -61,7 +61,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     option("S", "SCHEDULER", "no file: how to pick a host (weightlc)"),
     option(
         "s",
-        "reload|stop|quit|reopen|pid",
+        "reload|upgrade|stop|quit|reopen|pid",
         "signal the txlb that holds the PID file, or print its process ID",
     ),
     OptionSpec {
@@ -102,7 +102,7 @@ txlb balances TCP connections over hosts.
     txlb -t | -T [-f FILE] [-u USER] [-g GROUP] [-j DIR]
     txlb --demo
     txlb -L ADDR -B ADDR[,weight=N] ... [-S SCHEDULER]
-    txlb -s reload [-p PIDFILE] [-f FILE] [-u USER] [-g GROUP] [-j DIR]
+    txlb -s reload|upgrade [-p PIDFILE] [-f FILE] [-u USER] [-g GROUP] [-j DIR]
     txlb -s stop|quit|reopen|pid [-p PIDFILE]
     txlb ctl [-C SOCKET] [--json] [VERB [key=value ...]]
     txlb diff OLD.xml NEW.xml

@@ -41,6 +41,16 @@ pub(crate) fn run(options: &CtlOptions) -> Result<(), Exit> {
     }
 }
 
+/// Sends one line over a connection that is open already, and prints what comes back.
+pub(crate) fn ask(connection: ControlConnection, line: &str) -> Result<(), Exit> {
+    let mut client = CtlClient {
+        connection,
+        json: false,
+    };
+    let answer = client.ask(line.as_bytes())?;
+    answer.map_err(|error| Exit::new(Exit::OTHER, &error))
+}
+
 /// The words as a line of the protocol.
 fn line(words: &[String]) -> Result<String, Exit> {
     match Command::from_words(words) {
@@ -226,7 +236,7 @@ const MAX_CHECKS: usize = 20;
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// A connection to the control socket.
-struct ControlConnection {
+pub(crate) struct ControlConnection {
     stream: BufReader<UnixStream>,
     path: PathBuf,
     /// The error of the last write. The response may say why txlb closed the connection.
@@ -241,7 +251,7 @@ struct ControlConnection {
 type Wait<'a> = dyn FnMut(&UnixStream, Duration) -> Result<bool, Exit> + 'a;
 
 impl ControlConnection {
-    fn connect(path: &Path) -> Result<ControlConnection, Exit> {
+    pub(crate) fn connect(path: &Path) -> Result<ControlConnection, Exit> {
         let stream = connected(path, CHECK_AFTER + CHECK_TIMEOUT)
             .map_err(|error| cannot_reach(path, &error))?;
         // A blank line gets no response. It ends the server's wait for the first line: the first

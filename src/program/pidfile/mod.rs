@@ -14,8 +14,10 @@
 
 use std::fs::{File, Metadata, OpenOptions, Permissions, TryLockError, symlink_metadata};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ use rustix::fs::{FlockOperation, OFlags, fcntl_lock};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
+use txlb::os::handed_over::{self, Shared};
+
 use crate::exit::Exit;
 
 /// Tries for a locked file: a reader's lock is short.
@@ -32,6 +36,9 @@ const MAX_TRIES: usize = 50;
 
 /// Pause between tries: a second in all.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Tries to find a holder whose number is in the file.
+const FIND_TRIES: usize = 5;
 
 /// Maximum bytes of a PID file.
 const MAX_BYTES: usize = 32;
@@ -49,7 +56,9 @@ const LOCKS_ARE_APART: bool = cfg!(any(target_os = "linux", target_os = "android
 pub(crate) struct PidFile {
     path: PathBuf,
     /// Holds both locks; read-only. Test: the_descriptor_that_is_kept_cannot_write.
-    file: File,
+    file: Arc<File>,
+    /// Another process has taken it over.
+    is_disowned: bool,
 }
 
 /// The result of one try.
@@ -73,10 +82,42 @@ impl PidFile {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Takes the PID file over from the process whose descriptor of it `file` is: flock(2) belongs to
+    /// both, and the record lock is taken beside the other one's. The number in it is for
+    /// [`replace_number`].
+    pub(crate) fn take_over(path: &Path, file: OwnedFd) -> Result<PidFile, Exit> {
+        let file = File::from(file);
+        let take = || {
+            if !is_at(path, &file) {
+                return Err(io::Error::other("it is another file by now"));
+            }
+            Ok(fcntl_lock(&file, FlockOperation::NonBlockingLockShared)?)
+        };
+        take().map_err(|error: io::Error| cannot_take(path, &error))?;
+        Ok(PidFile {
+            path: path.to_owned(),
+            file: Arc::new(file),
+            is_disowned: false,
+        })
+    }
+
+    /// Its descriptor, for a process that takes over.
+    pub(crate) fn hand_over(&self) -> Shared {
+        Arc::<File>::clone(&self.file)
+    }
+
+    /// Another process has taken it over: this one only closes it.
+    pub(crate) fn disown(mut self) {
+        self.is_disowned = true;
+    }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
+        if self.is_disowned || handed_over::is_on_trial() {
+            return;
+        }
         // Another txlb may have its file there by now. After chroot(2) the path leads elsewhere.
         if is_at(&self.path, &self.file) && std::fs::remove_file(&self.path).is_err() {
             // `/run/txlb` and the file are root's. Then the number stays, and without the locks it
@@ -93,7 +134,8 @@ fn take(path: &Path, tries: usize) -> Result<PidFile, Exit> {
             Attempt::Taken(file) => {
                 return Ok(PidFile {
                     path: path.to_owned(),
-                    file,
+                    file: Arc::new(file),
+                    is_disowned: false,
                 });
             }
             Attempt::Changed => locked = None,
@@ -166,6 +208,34 @@ fn attempt(path: &Path) -> io::Result<Attempt> {
     Ok(Attempt::Taken(file))
 }
 
+/// Replaces the number in the PID file by that of the process that has taken over. For a process
+/// with the rights that txlb was started with; it must not hold the file itself.
+///
+/// # Errors
+/// The system's, or the file does not have the number `from`, or others may have written it.
+pub(crate) fn replace_number(path: &Path, from: u32, to: u32) -> io::Result<()> {
+    let mut file = open_to_read(path)?;
+    let metadata = file.metadata()?;
+    if metadata.uid() != geteuid().as_raw() || metadata.nlink() != 1 {
+        return Err(io::Error::other(
+            "it belongs to another user, or has another name",
+        ));
+    }
+    let number = pid_in(&content(&mut file)?).map(|pid| pid.as_raw_nonzero().get());
+    if number != i32::try_from(from).ok() {
+        return Err(io::Error::other(format!(
+            "it does not have the number {from}"
+        )));
+    }
+    let Some(mut writer) = open_to_write(path, &file)? else {
+        return Err(io::Error::other("it is another file by now"));
+    };
+    // In this order there is always a number, or what is no number at all.
+    let text = format!("{to}\n");
+    writer.write_all(text.as_bytes())?;
+    writer.set_len(text.len() as u64)
+}
+
 /// Takes the record lock. Returns whether the file is still ours.
 fn lock_for_good(file: &mut File, number: &[u8]) -> io::Result<bool> {
     if !LOCKS_ARE_APART {
@@ -194,8 +264,21 @@ pub(crate) struct RunningProcess {
 }
 
 impl RunningProcess {
-    /// Finds the holder of the PID file at `path`.
+    /// Finds the holder of the PID file at `path`. While another process takes it over, number and
+    /// holder differ for a moment.
     pub(crate) fn find(path: &Path) -> Result<RunningProcess, Exit> {
+        let mut tries = 0..FIND_TRIES;
+        loop {
+            match RunningProcess::find_once(path) {
+                Err(exit) if exit.status == Exit::OTHER && tries.next().is_some() => {
+                    thread::sleep(PAUSE);
+                }
+                found => return found,
+            }
+        }
+    }
+
+    fn find_once(path: &Path) -> Result<RunningProcess, Exit> {
         let other = |what: &str| other(path, what);
         let mut file = open_to_read(path).map_err(|error| {
             let status = match error.kind() {
@@ -236,6 +319,11 @@ impl RunningProcess {
 
     pub(crate) fn pid(&self) -> Pid {
         self.pid
+    }
+
+    /// Whether another process has taken the file over since it was found.
+    pub(crate) fn is_replaced(&mut self) -> bool {
+        txlb_holder(&mut self.file).is_some_and(|holder| holder != self.pid)
     }
 
     /// Sends a signal, if the process still holds the file.

@@ -4,6 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::io::Errno;
@@ -162,6 +163,13 @@ impl<T: Transport> ListenerSet<T> {
     pub(super) fn indices(&self) -> Vec<usize> {
         let open = |index: &usize| self.slots[*index].is_some();
         (0..self.slots.len()).filter(open).collect()
+    }
+
+    /// Second descriptors of all sockets.
+    pub(super) fn duplicate(&self) -> Vec<(ListenKey, io::Result<OwnedFd>)> {
+        let open = self.slots.iter().flatten();
+        open.map(|it| (it.key.clone(), it.socket.duplicate()))
+            .collect()
     }
 
     /// The number of slots, free ones included.

@@ -296,6 +296,10 @@ impl<T: Transport> Engine<T> {
                 Ok(WorkerMessage::Serve { plan, done }) => self.serve(plan, done),
                 Ok(WorkerMessage::List(request)) => self.session_lists.begin(request),
                 Ok(WorkerMessage::End(request)) => self.end_requests.begin(request),
+                // The controller may have given up waiting.
+                Ok(WorkerMessage::Duplicate(answer)) => {
+                    drop(answer.send(self.listeners.duplicate()));
+                }
                 Ok(WorkerMessage::Ping(alive)) => drop(alive.send(())),
                 Ok(WorkerMessage::Stop { grace, done }) => {
                     self.stop(grace);

@@ -94,6 +94,20 @@ pub enum Topic {
 }
 
 impl Topic {
+    /// Every one.
+    pub(crate) const ALL: [Topic; 10] = [
+        Topic::HostDown,
+        Topic::HostUp,
+        Topic::Agent,
+        Topic::HostSuspect,
+        Topic::HostCleared,
+        Topic::HostEmpty,
+        Topic::Change,
+        Topic::Reload,
+        Topic::Save,
+        Topic::Error,
+    ];
+
     /// Its name in JSON and on the page.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -334,6 +348,21 @@ impl RecentEvents {
             entries.pop_front();
         }
         entries.push_back(Entry { at_ms, topic, text });
+    }
+
+    /// Puts an event of an earlier process behind the others; nobody is told. `at_ms` is of the
+    /// clock, which goes on.
+    pub(crate) fn restore(&self, at_ms: u64, topic: Topic, text: String) {
+        let mut entries = self.lock();
+        if entries.len() < MAX_RECENT {
+            entries.push_back(Entry { at_ms, topic, text });
+        }
+    }
+
+    /// The events with their times by the clock, the oldest first.
+    pub(crate) fn history(&self) -> Vec<(u64, Topic, String)> {
+        let entries = self.lock().clone().into_iter();
+        entries.map(|it| (it.at_ms, it.topic, it.text)).collect()
     }
 
     /// The bus for these and other events.

@@ -28,7 +28,7 @@ const fn table() -> [u32; 256] {
 }
 
 /// The checksum of these parts, one after the other.
-pub(super) fn crc32c(parts: &[&[u8]]) -> u32 {
+pub(crate) fn crc32c(parts: &[&[u8]]) -> u32 {
     let bytes = parts.iter().copied().flatten();
     !bytes.fold(u32::MAX, |value, byte| {
         let [low, ..] = value.to_le_bytes();

@@ -3,7 +3,7 @@
 //!
 //! Its specification is HAProxy's proxy-protocol.txt.
 
-mod crc32c;
+pub(super) mod crc32c;
 mod parse;
 #[cfg(test)]
 mod tests;

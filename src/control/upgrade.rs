@@ -1,0 +1,430 @@
+//! Upgrade: another process takes over the listeners and what is known, and this one drains.
+//!
+//! The program starts that process and talks to it; the controller says what is handed over, lets
+//! nothing change meanwhile, and drains once the other one serves. Decision 0034 says why.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::mem;
+use std::sync::mpsc::{SyncSender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::controller::Controller;
+use super::data_plane::DataPlane;
+use super::handle::{Actor, Response};
+use super::history::{GroupHistory, History, Line, MAX_BYTES, ReadLine, ServiceHistory};
+use crate::calendar::UtcTime;
+use crate::config::print;
+use crate::log_targets;
+use crate::os::handed_over::{self, Shared};
+use crate::relay::{ListenKey, ServiceStats, Topic, WorkerMessage, WorkerStats, crc32c};
+use crate::sync::lock;
+use crate::text::plural;
+
+/// How long workers may take to hand out their listeners.
+const DUPLICATE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The most earlier processes that may drain at the same time.
+pub const MAX_DRAINING: usize = 8;
+
+/// Starts another process that takes over, and says what becomes of it by
+/// [`Handle::upgrade_ended`](super::Handle::upgrade_ended). Called on the controller's thread: it
+/// must not wait.
+pub type Upgrader = Arc<dyn Fn(Offer) + Send + Sync>;
+
+/// What this process offers to another one.
+pub struct Offer {
+    /// Number of workers. Each has a socket of each listener.
+    pub workers: usize,
+    /// The running configuration as XML, if it is not that of the file, with passwords.
+    pub config: Option<String>,
+    /// A checksum of the file as it was last read or saved.
+    pub file_checksum: Option<u32>,
+    /// Descriptors by name.
+    pub descriptors: Vec<(String, Shared)>,
+}
+
+impl fmt::Debug for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.descriptors.iter().map(|(name, _)| name);
+        f.debug_list().entries(names).finish()
+    }
+}
+
+/// A process that serves its last sessions, after another one has taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DrainingProcess {
+    /// Its process id.
+    pub process: u32,
+    /// Its open sessions.
+    pub open: usize,
+    /// Since when it drains, in milliseconds since 1970.
+    pub since_wall_ms: u64,
+}
+
+impl fmt::Display for DrainingProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (process, open) = (self.process, plural(self.open, "session"));
+        let since = UtcTime::of(self.since_wall_ms).iso();
+        write!(f, "process {process}, {open}, since {since}")
+    }
+}
+
+/// The earlier processes that drain, by what tells of them. Clones share the list.
+#[derive(Debug, Clone, Default)]
+pub struct Predecessors(Arc<Mutex<HashMap<u32, Vec<DrainingProcess>>>>);
+
+impl DrainingProcess {
+    /// A process that has just begun to drain.
+    pub fn new(process: u32, open: usize, since_wall_ms: u64) -> DrainingProcess {
+        DrainingProcess {
+            process,
+            open,
+            since_wall_ms,
+        }
+    }
+
+    /// As lines, for the process that took over.
+    pub fn encode(all: &[DrainingProcess]) -> String {
+        all.iter()
+            .map(|it| {
+                Line::new("draining")
+                    .with("process", it.process)
+                    .with("sessions", it.open)
+                    .with("since", it.since_wall_ms)
+                    .end()
+            })
+            .collect()
+    }
+
+    /// The reverse of [`DrainingProcess::encode`], [`MAX_DRAINING`] at most. Other lines are skipped.
+    pub fn decode(text: &str) -> Vec<DrainingProcess> {
+        let lines = text.lines().filter_map(ReadLine::parse);
+        lines
+            .filter(|line| line.word == "draining")
+            .filter_map(|line| {
+                Some(DrainingProcess {
+                    process: line.parsed("process")?,
+                    open: line.parsed("sessions")?,
+                    since_wall_ms: line.number("since"),
+                })
+            })
+            .take(MAX_DRAINING)
+            .collect()
+    }
+}
+
+impl Predecessors {
+    /// What the predecessor `process` tells: of itself, and of those before it.
+    pub fn set(&self, process: u32, draining: Vec<DrainingProcess>) {
+        lock(&self.0).insert(process, draining);
+    }
+
+    /// The predecessor `process` has ended.
+    pub fn remove(&self, process: u32) {
+        lock(&self.0).remove(&process);
+    }
+
+    /// All of them, the oldest first.
+    pub fn list(&self) -> Vec<DrainingProcess> {
+        let mut all: Vec<DrainingProcess> = lock(&self.0).values().flatten().cloned().collect();
+        all.sort_by_key(|it| (it.since_wall_ms, it.process));
+        all
+    }
+}
+
+/// The upgrade that is under way, if one is.
+#[derive(Debug, Default)]
+pub(super) enum Upgrade {
+    /// None.
+    #[default]
+    None,
+    /// Another process starts; nothing may change.
+    Starting {
+        /// Gets the outcome.
+        waiter: Option<SyncSender<Response>>,
+        /// A reload was asked for meanwhile.
+        reload: bool,
+    },
+}
+
+impl Controller {
+    /// Refuses changes while another process takes over: it would not know of them.
+    ///
+    /// # Errors
+    /// There is an upgrade under way.
+    pub(super) fn refuse_while_upgrading(&self) -> Result<(), String> {
+        match self.upgrade {
+            Upgrade::None => Ok(()),
+            Upgrade::Starting { .. } => {
+                Err("an upgrade is under way: try again once it is over".to_owned())
+            }
+        }
+    }
+
+    /// Begins an upgrade on behalf of `actor`. `waiter` gets the outcome.
+    ///
+    /// # Errors
+    /// Why it cannot begin, in words for an operator.
+    pub(super) fn begin_upgrade(
+        &mut self,
+        actor: &Actor,
+        waiter: Option<SyncSender<Response>>,
+    ) -> Result<(), String> {
+        let Some(upgrader) = self.data_plane.upgrader.clone() else {
+            return Err("this program does not know how to start its successor".to_owned());
+        };
+        if self.stopping {
+            return Err("txlb is stopping".to_owned());
+        }
+        self.refuse_while_upgrading()?;
+        let draining = self.data_plane.predecessors.list();
+        if draining.len() >= MAX_DRAINING {
+            let oldest = draining.first().map_or(0, |it| it.process);
+            return Err(format!(
+                "{MAX_DRAINING} earlier processes still serve their last sessions: wait, or end the \
+                 oldest by 'kill {oldest}'"
+            ));
+        }
+        let offer = self.offer()?;
+        log::info!(target: log_targets::CONTROL, "an upgrade begins; by {actor}");
+        self.upgrade = Upgrade::Starting {
+            waiter,
+            reload: false,
+        };
+        upgrader(offer);
+        Ok(())
+    }
+
+    fn offer(&mut self) -> Result<Offer, String> {
+        let mut descriptors = self.data_plane.duplicate_listeners()?;
+        for part in &mut self.reconfigurables {
+            descriptors.extend(part.hand_over());
+        }
+        let is_unsaved = self.stored.is_none() || !self.unsaved().is_empty();
+        let stored = self.stored.as_ref();
+        Ok(Offer {
+            workers: self.data_plane.workers.len(),
+            config: is_unsaved.then(|| print(self.data_plane.config())),
+            file_checksum: stored.map(|stored| stored.file.checksum()),
+            descriptors,
+        })
+    }
+
+    /// What is known, for the process that takes over.
+    pub(super) fn history(&self) -> String {
+        let history = self.data_plane.history();
+        history.encode()
+    }
+
+    /// Has a reload wait until the upgrade is over, if there is one.
+    pub(super) fn postpone_reload(&mut self) -> bool {
+        match &mut self.upgrade {
+            Upgrade::None => false,
+            Upgrade::Starting { reload, .. } => {
+                *reload = true;
+                true
+            }
+        }
+    }
+
+    /// The upgrade is over: process `outcome` serves, or the reason why none does. Drains if one
+    /// does. Returns whether that one is to read the file again.
+    pub(super) fn end_upgrade(&mut self, outcome: Result<u32, String>) -> bool {
+        let Upgrade::Starting { waiter, reload } = mem::take(&mut self.upgrade) else {
+            return false;
+        };
+        let serves = outcome.is_ok();
+        let answer = match outcome {
+            Ok(process) => Ok(self.drain_for(process)),
+            Err(why) => {
+                let text = format!("the upgrade has failed, and nothing has changed: {why}");
+                self.record(Topic::Error, &text);
+                Err(text)
+            }
+        };
+        if let Some(waiter) = waiter {
+            // The client may have gone.
+            let _ = waiter.send(self.answer(answer).with_message());
+        }
+        if reload && !serves {
+            self.handle_hup();
+        }
+        reload
+    }
+
+    fn drain_for(&mut self, process: u32) -> String {
+        for part in &mut self.reconfigurables {
+            part.disown();
+        }
+        let open = plural(self.data_plane.open(), "session");
+        let own = std::process::id();
+        let text = format!("upgraded to process {process}; process {own} drains {open}");
+        self.record(Topic::Reload, &text);
+        self.data_plane.listeners.disown_files();
+        self.drain(None);
+        text
+    }
+}
+
+impl DataPlane {
+    /// Second descriptors of all listeners, by name.
+    ///
+    /// # Errors
+    /// A worker does not answer, or the system has no descriptors left.
+    fn duplicate_listeners(&self) -> Result<Vec<(String, Shared)>, String> {
+        let (answer, answers) = channel();
+        for worker in &self.workers {
+            let _ = worker
+                .mailbox
+                .try_post(WorkerMessage::Duplicate(answer.clone()));
+        }
+        drop(answer);
+        let deadline = Instant::now() + DUPLICATE_TIMEOUT;
+        let mut all = self.listeners.inheritance.hand_over();
+        for _ in &self.workers {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let sockets = answers
+                .recv_timeout(left)
+                .map_err(|_| "a worker does not answer".to_owned())?;
+            for (key, socket) in sockets {
+                let socket = socket.map_err(|error| format!("a listener: {error}"))?;
+                all.push((listener_name(&key), Arc::new(socket)));
+            }
+        }
+        match all.len() > handed_over::MAX_DESCRIPTORS {
+            true => Err("there are too many listeners".to_owned()),
+            false => Ok(all),
+        }
+    }
+
+    fn history(&self) -> History {
+        let shared = &self.shared;
+        let now_ms = shared.clock.now_ms();
+        let ended = crate::relay::EndReason::ALL.map(|reason| {
+            let all = shared.stats.iter().map(|stats| stats.ended(reason));
+            (reason, all.sum())
+        });
+        let mut history = History {
+            now_ms,
+            started_wall_ms: shared.clock.wall_ms(0),
+            generation: self.generation,
+            ended: ended.to_vec(),
+            events: shared.recent_events.history(),
+            services: HashMap::new(),
+        };
+        for service in &self.config.services {
+            let total = self
+                .running
+                .stats(&service.name)
+                .map_or(0, ServiceStats::total);
+            let groups = service.groups.iter().filter_map(|group| {
+                let running = self.running.group(&service.name, &group.name)?;
+                let pool = running.pool();
+                let known = GroupHistory {
+                    hosts: pool.history(now_ms),
+                    clients: pool.client_history(now_ms),
+                };
+                Some((group.name.clone(), known))
+            });
+            let known = ServiceHistory {
+                total,
+                groups: groups.collect(),
+            };
+            history.services.insert(service.name.clone(), known);
+        }
+        history
+    }
+
+    /// Goes on with what another process knew, in the groups that get new sessions or in the others.
+    pub(super) fn restore(&self, history: &History, serving: bool) {
+        let now_ms = self.shared.clock.now_ms();
+        for (running, _) in self.running.with_config(&self.config, serving) {
+            let service = history.services.get(&running.service);
+            if let Some(known) = service.and_then(|it| it.groups.get(&running.name)) {
+                running.pool().restore(&known.hosts, &known.clients, now_ms);
+            }
+        }
+    }
+
+    /// The same for what belongs to no group.
+    pub(super) fn restore_counts(&self, history: &History) {
+        for (name, known) in &history.services {
+            if let Some(stats) = self.running.stats(name) {
+                stats.add_total(known.total);
+            }
+        }
+        let first: Option<&WorkerStats> = self.shared.stats.first();
+        for (reason, sessions) in &history.ended {
+            first.inspect(|stats| stats.add_ended(*reason, *sessions));
+        }
+        for (at_ms, topic, text) in &history.events {
+            self.shared
+                .recent_events
+                .restore(*at_ms, *topic, text.clone());
+        }
+    }
+}
+
+/// The name of a listener that is handed over. What it lacks is the same there.
+pub(super) fn listener_name(key: &ListenKey) -> String {
+    if let ListenPlace::Unix(path) = &key.place {
+        return SocketFile::handed_over_name(path);
+    }
+    let options = &key.options;
+    Line::new("listener")
+        .with("place", &key.place)
+        .with("service", key.service.as_deref().unwrap_or_default())
+        .with("mptcp", options.mptcp)
+        .with(
+            "interface",
+            options.interface.as_deref().unwrap_or_default(),
+        )
+        .into_text()
+}
+
+/// What another process knew, checked and ready to go on with.
+#[derive(Debug, Clone, Default)]
+pub struct Known(pub(super) History);
+
+impl Known {
+    /// The longest that is taken, in bytes.
+    pub const MAX_BYTES: usize = MAX_BYTES;
+
+    /// Reads what [`Handle::history`](super::Handle::history) returned in another process.
+    ///
+    /// # Errors
+    /// It is no such thing, or not whole.
+    pub fn decode(text: &[u8]) -> Result<Known, String> {
+        History::decode(text).map(Known)
+    }
+}
+
+/// The checksum by which two processes compare a file.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    crc32c(&[bytes])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_drains_is_told_by_those_that_follow_and_forgotten_at_its_end() {
+        let all: Vec<_> = (0..10)
+            .map(|number| DrainingProcess::new(number, 3, 100 - u64::from(number)))
+            .collect();
+        let text = DrainingProcess::encode(&all) + "draining process=x\nother a=b\n";
+        let decoded = DrainingProcess::decode(&text);
+        assert_eq!(decoded, all[..MAX_DRAINING]);
+        let predecessors = Predecessors::default();
+        predecessors.set(1, all[..2].to_vec());
+        predecessors.set(5, all[5..6].to_vec());
+        let order: Vec<_> = predecessors.list().iter().map(|it| it.process).collect();
+        assert_eq!(order, [5, 1, 0]);
+        predecessors.remove(1);
+        assert_eq!(predecessors.list(), all[5..6]);
+    }
+}

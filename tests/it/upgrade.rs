@@ -1,0 +1,519 @@
+//! Upgrades: the program at the same path takes over, and no client notices.
+#![cfg(target_os = "linux")]
+
+use std::fs::{self, Permissions};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::client::{Session, who};
+use crate::support::config::web_service;
+use crate::support::control::{Caller, ctl};
+use crate::support::host::Host;
+use crate::support::proc::descriptors;
+use crate::support::txlb::{Finished, Folder, Txlb, program, run, text};
+use crate::support::until;
+use crate::support::user::USER;
+
+/// A txlb whose program is a link that can lead elsewhere, with everything that only one process
+/// can have. Dropping it ends all processes that have been its own.
+struct Upgradable {
+    txlb: Txlb,
+    folder: Folder,
+    processes: Vec<u32>,
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+impl Upgradable {
+    fn start(scheduler: &str, hosts: &[SocketAddr]) -> Upgradable {
+        Upgradable::start_with(scheduler, hosts, &[])
+    }
+
+    fn start_with(scheduler: &str, hosts: &[SocketAddr], options: &[&str]) -> Upgradable {
+        let folder = Folder::new();
+        symlink(program(), folder.file("txlb")).unwrap();
+        let service = web_service("", scheduler, hosts);
+        let web = free_port();
+        folder.write(
+            "config.xml",
+            format!(
+                "<config>{service}<admin><web listen='127.0.0.1:{web}' secure='false' \
+                 enable='true'/></admin><control socket='{}'/></config>",
+                folder.file("control").display()
+            ),
+        );
+        let mut command = Command::new(folder.file("txlb"));
+        let (file, pid_file) = (folder.file("config.xml"), folder.file("pid"));
+        command.args(["-w", "2", "-f", text(&file), "-p", text(&pid_file)]);
+        command.args(options);
+        let mut txlb = Txlb::spawn(command, Folder::new());
+        txlb.wait_for(" runs as process ");
+        let processes = vec![number(txlb.pid())];
+        Upgradable {
+            txlb,
+            folder,
+            processes,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.file("control")
+    }
+
+    fn ask(&self, words: &[&str]) -> Finished {
+        ctl(&self.socket(), words)
+    }
+
+    /// What a successful command prints.
+    fn tell(&self, words: &[&str]) -> String {
+        let finished = self.ask(words);
+        assert_eq!(finished.status, Some(0), "{words:?} {finished:?}");
+        finished.stdout
+    }
+
+    fn process(&self) -> u32 {
+        *self.processes.last().unwrap()
+    }
+
+    /// The number in the PID file, which its holder confirms.
+    fn held_by(&self) -> u32 {
+        let finished = run(&["-s", "pid", "-p", text(&self.folder.file("pid"))]);
+        assert_eq!(finished.status, Some(0), "{finished:?}");
+        finished.stdout.trim().parse().unwrap()
+    }
+
+    /// Upgrades, and checks that everything is the next process's.
+    fn upgrade(&mut self, how: impl Fn(&Upgradable)) {
+        let before = self.process();
+        how(self);
+        let line = self.txlb.wait_for("upgraded to process ");
+        let (_, rest) = line.split_once("upgraded to process ").unwrap();
+        let next = rest.split(';').next().unwrap().parse().unwrap();
+        assert_ne!(next, before);
+        self.processes.push(next);
+        self.txlb.wait_for("took over from process ");
+        assert_eq!(self.held_by(), next);
+        assert_eq!(status_process(&self.tell(&["--json", "status"])), next);
+    }
+
+    fn by_verb(&self) {
+        let said = self.tell(&["upgrade"]);
+        assert!(said.contains("upgraded to process "), "{said}");
+    }
+
+    /// Replaces the program.
+    fn replace(&self, by: impl Fn(&Path)) {
+        let new = self.folder.file("new");
+        by(&new);
+        fs::rename(new, self.folder.file("txlb")).unwrap();
+    }
+
+    fn restore(&self) {
+        self.replace(|new| symlink(program(), new).unwrap());
+    }
+}
+
+impl Drop for Upgradable {
+    fn drop(&mut self) {
+        for process in &self.processes {
+            let pid = Pid::from_raw(i32::try_from(*process).unwrap()).unwrap();
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().try_into().unwrap()
+}
+
+fn status_process(json: &str) -> u32 {
+    member(json, "process").parse().unwrap()
+}
+
+/// The first member of that name, a number.
+fn member(json: &str, name: &str) -> String {
+    let (_, rest) = json.split_once(&format!("\"{name}\":")).unwrap();
+    let rest = rest.trim_start();
+    let end = rest.find(|it: char| !it.is_ascii_digit()).unwrap();
+    rest[..end].to_owned()
+}
+
+/// Whether it runs. The first process is a child of the test, which does not wait for it.
+fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, state)| !state.starts_with('Z'))
+}
+
+#[test]
+fn sessions_go_on_and_new_ones_begin_through_upgrades_in_a_row() {
+    let host = Host::new("a");
+    let mut txlb = Upgradable::start("roundr", &[host.address()]);
+    let address = txlb.txlb.address();
+    let (stop, sessions) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut long = Vec::new();
+    thread::scope(|scope| {
+        for number in 0..4 {
+            let (stop, sessions) = (&stop, &sessions);
+            // A session that failed ends its thread, and with that the test.
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let mut session = Session::open(address);
+                    session.echo(1 + number * 20_000);
+                    session.close();
+                    sessions.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for _ in 0..4 {
+            let mut session = Session::open(address);
+            session.echo(1000);
+            long.push(session);
+            let before = sessions.load(Ordering::Relaxed);
+            until("sessions", || {
+                sessions.load(Ordering::Relaxed) > before + 20
+            });
+            txlb.upgrade(Upgradable::by_verb);
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    // Each earlier process still has a session.
+    let shown = txlb.tell(&["status"]);
+    assert_eq!(shown.matches("draining: process ").count(), 4, "{shown}");
+    for session in &mut long {
+        session.echo(10_000);
+    }
+    for session in long {
+        assert_eq!(session.close(), "a");
+    }
+    let earlier = &txlb.processes[..4];
+    until("they have ended", || {
+        !earlier.iter().any(|it| is_alive(*it))
+    });
+    until("nothing drains", || {
+        !txlb.tell(&["status"]).contains("draining")
+    });
+    assert_eq!(who(address), "a");
+}
+
+#[test]
+fn descriptors_and_helpers_do_not_grow() {
+    let host = Host::new("a");
+    let mut txlb = Upgradable::start("roundr", &[host.address()]);
+    let mut counts = Vec::new();
+    for _ in 0..4 {
+        let before = txlb.process();
+        txlb.upgrade(Upgradable::by_verb);
+        until("it has ended", || !is_alive(before));
+        txlb.txlb.wait_for("has ended");
+        let pid = Pid::from_raw(i32::try_from(txlb.process()).unwrap()).unwrap();
+        counts.push((descriptors(pid).len(), helpers(&txlb)));
+    }
+    assert_eq!(counts, [counts[0]; 4]);
+    assert_eq!(counts[0].1, 1);
+}
+
+/// How many helpers of this txlb there are.
+fn helpers(txlb: &Upgradable) -> usize {
+    let file = txlb.folder.file("config.xml");
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|it| fs::read(it.path().join("cmdline")).ok());
+    lines
+        .filter(|line| line.starts_with(b"txlb-helper\0"))
+        .filter(|line| String::from_utf8_lossy(line).contains(text(&file)))
+        .count()
+}
+
+#[test]
+fn what_is_known_goes_over() {
+    let (good, other) = (Host::new("a"), Host::new("b"));
+    let dead = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let mut txlb = Upgradable::start("roundr,sticky", &[dead, good.address(), other.address()]);
+    let address = txlb.txlb.address();
+    let stays = who(address);
+    who(address);
+    txlb.tell(&["setOption", "name=manager.hostCheck.interval", "value=600"]);
+    let before = txlb.tell(&["--json", "status"]);
+    txlb.upgrade(Upgradable::by_verb);
+    let after = txlb.tell(&["--json", "status"]);
+    for name in [
+        "started_ms",
+        "total",
+        "unsaved",
+        "failed_connects",
+        "bytes_to_host",
+    ] {
+        assert_eq!(
+            member(&after, name),
+            member(&before, name),
+            "{name}: {after}"
+        );
+    }
+    assert!(after.contains("\"health\":\"failed\""), "{after}");
+    assert!(after.contains("connection refused"), "{after}");
+    assert!(after.contains("setOption"), "recent events: {after}");
+    let generation = |json| member(json, "generation").parse::<u64>().unwrap();
+    assert_eq!(generation(&after), generation(&before) + 1);
+    for _ in 0..3 {
+        assert_eq!(who(address), stays);
+    }
+    assert!(txlb.tell(&["diff"]).contains("manager.hostCheck.interval"));
+    // What is saved by the new process is what the old one had in force.
+    txlb.tell(&["saveConfig"]);
+    txlb.upgrade(Upgradable::by_verb);
+    assert_eq!(txlb.tell(&["diff"]), "");
+    assert!(txlb.tell(&["config"]).contains("interval=\"600\""));
+}
+
+#[test]
+fn an_upgrade_by_signal_and_by_option_reads_the_file_anew() {
+    let (one, two) = (Host::new("a"), Host::new("b"));
+    let mut txlb = Upgradable::start("roundr", &[one.address()]);
+    let address = txlb.txlb.address();
+    let pid_file = txlb.folder.file("pid");
+    txlb.upgrade(|it| it.txlb.signal(Signal::USR2));
+    let config = fs::read_to_string(txlb.folder.file("config.xml")).unwrap();
+    let config = config.replace(&one.address().to_string(), &two.address().to_string());
+    txlb.folder.write("config.xml", config);
+    txlb.upgrade(|_| {
+        let told = run(&["-s", "upgrade", "-p", text(&pid_file)]);
+        assert_eq!(told.status, Some(0), "{told:?}");
+        assert!(told.stdout.contains("upgraded to process"), "{told:?}");
+    });
+    assert_eq!(who(address), "b");
+    // Without a control socket the PID file tells.
+    let config = fs::read_to_string(txlb.folder.file("config.xml")).unwrap();
+    let (start, _) = config.split_once("<control").unwrap();
+    txlb.folder.write("config.xml", format!("{start}</config>"));
+    let told = run(&["-s", "upgrade", "-p", text(&pid_file)]);
+    assert_eq!(told.status, Some(0), "{told:?}");
+    assert_ne!(txlb.held_by(), txlb.process());
+    txlb.processes.push(txlb.held_by());
+    assert_eq!(who(address), "b");
+}
+
+/// A program that does not serve, and what is said of it.
+type BadProgram<'a> = (&'a dyn Fn(&Upgradable), &'a str);
+
+#[test]
+fn a_program_that_does_not_serve_changes_nothing() {
+    let host = Host::new("a");
+    let txlb = Upgradable::start("roundr", &[host.address()]);
+    let address = txlb.txlb.address();
+    let script = |text: &'static str, mode| {
+        move |it: &Upgradable| {
+            it.replace(|new| {
+                fs::write(new, text).unwrap();
+                fs::set_permissions(new, Permissions::from_mode(mode)).unwrap();
+            });
+        }
+    };
+    let good = fs::read_to_string(txlb.folder.file("config.xml")).unwrap();
+    let with_file = |text: String| {
+        move |it: &Upgradable| {
+            it.restore();
+            it.folder.write("config.xml", &text);
+        }
+    };
+    let bad_cert = "secure='true' cert='/nowhere/c.pem' key='/nowhere/k.pem'";
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap();
+    let elsewhere = format!("<listen ip='{taken}'/><group");
+    let table: &[BadProgram<'_>] = &[
+        (
+            &script(
+                "#!/bin/sh\necho first >&2\necho 'no good' >&2\nexit 3\n",
+                0o755,
+            ),
+            "the new process ended with the exit status 3: no good",
+        ),
+        (
+            &script("#!/bin/sh\nkill -9 $$\n", 0o755),
+            "was ended by signal 9",
+        ),
+        (
+            &script("#!/bin/sh\n", 0o644),
+            "cannot be started: Permission denied",
+        ),
+        (
+            &script("no program\n", 0o755),
+            "cannot be started: Exec format error",
+        ),
+        (
+            &|it| fs::remove_file(it.folder.file("txlb")).unwrap(),
+            "cannot be started: No such file or directory",
+        ),
+        (&with_file("<config><oh".to_owned()), "config.xml"),
+        (
+            &with_file(good.replacen("secure='false'", bad_cert, 1)),
+            "/nowhere/c.pem",
+        ),
+        (&with_file(good.replacen("<group", &elsewhere, 1)), "in use"),
+    ];
+    let before = (txlb.process(), descriptors(txlb.txlb.pid()).len());
+    for (make, expected) in table {
+        make(&txlb);
+        let mut session = Session::open(address);
+        let refused = txlb.ask(&["upgrade"]);
+        assert_eq!(refused.status, Some(1), "{expected}: {refused:?}");
+        assert!(
+            refused.stderr.contains("nothing has changed"),
+            "{refused:?}"
+        );
+        assert!(refused.stderr.contains(expected), "{expected}: {refused:?}");
+        session.echo(100);
+        session.close();
+        assert_eq!(who(address), "a");
+        assert_eq!(txlb.held_by(), before.0, "{expected}");
+        let status = txlb.tell(&["--json", "status"]);
+        assert_eq!(status_process(&status), before.0, "{expected}");
+        until("no descriptor is left", || {
+            descriptors(txlb.txlb.pid()).len() == before.1
+        });
+        txlb.folder.write("config.xml", &good);
+    }
+    let mut txlb = txlb;
+    txlb.restore();
+    txlb.upgrade(Upgradable::by_verb);
+    assert_eq!(who(address), "a");
+}
+
+#[test]
+fn nothing_changes_while_an_upgrade_is_under_way() {
+    let host = Host::new("a");
+    let txlb = Upgradable::start("roundr", &[host.address()]);
+    let mark = txlb.folder.file("mark");
+    txlb.replace(|new| {
+        let wait = format!(
+            "#!/bin/sh\nuntil [ -e {} ]; do sleep 0.1; done\n",
+            mark.display()
+        );
+        fs::write(new, wait).unwrap();
+        fs::set_permissions(new, Permissions::from_mode(0o755)).unwrap();
+    });
+    let mut first = Caller::new(&txlb.socket());
+    first.say("upgrade\n");
+    until("it is under way", || {
+        txlb.ask(&["upgrade"])
+            .stderr
+            .contains("an upgrade is under way")
+    });
+    let refused = txlb.ask(&["setOption", "name=manager.hostCheck.interval", "value=7"]);
+    assert!(
+        refused.stderr.contains("an upgrade is under way"),
+        "{refused:?}"
+    );
+    assert_eq!(txlb.ask(&["status"]).status, Some(0));
+    fs::write(mark, "").unwrap();
+    let answer = first.answer().join("\n");
+    assert!(answer.contains("ended with the exit status 0"), "{answer}");
+    txlb.tell(&["setOption", "name=manager.hostCheck.interval", "value=7"]);
+}
+
+#[test]
+fn a_demo_is_not_upgraded() {
+    let _turn = crate::support::txlb::demo_turn();
+    let mut demo = Txlb::spawn(crate::support::txlb::command(&["--demo"]), Folder::new());
+    demo.wait_for(" runs as process ");
+    demo.signal(Signal::USR2);
+    demo.wait_for("--demo cannot be upgraded");
+}
+
+#[test]
+#[ignore = "takes 30 s"]
+fn a_program_that_hangs_is_ended_and_changes_nothing() {
+    let host = Host::new("a");
+    let mut txlb = Upgradable::start("roundr", &[host.address()]);
+    txlb.replace(|new| {
+        fs::write(new, "#!/bin/sh\necho waiting >&2\nexec sleep 1000\n").unwrap();
+        fs::set_permissions(new, Permissions::from_mode(0o755)).unwrap();
+    });
+    let refused = txlb.ask(&["upgrade"]);
+    let expected = "did not get ready in 30 s, and was ended: waiting";
+    assert!(refused.stderr.contains(expected), "{refused:?}");
+    assert_eq!(who(txlb.txlb.address()), "a");
+    txlb.restore();
+    txlb.upgrade(Upgradable::by_verb);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn it_works_for_another_user_in_a_jail_and_in_the_background() {
+    for (jail, detach) in [(false, false), (true, false), (false, true), (true, true)] {
+        let host = Host::new("a");
+        let folder = Folder::new();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o1777)).unwrap();
+        symlink(program(), folder.file("txlb")).unwrap();
+        let at = |name: &str| match jail {
+            true => format!("/{name}"),
+            false => folder.file(name).display().to_string(),
+        };
+        let service = web_service("", "roundr", &[host.address()]);
+        let (control, log) = (at("control"), at("log"));
+        folder.write(
+            "config.xml",
+            format!(
+                "<config>{service}<control socket='{control}'/><logging file='{log}'/></config>"
+            ),
+        );
+        let mut command = Command::new(folder.file("txlb"));
+        let pid_file = folder.file("pid");
+        command.args(["-w", "2", "-f", &at("config.xml"), "-p", text(&pid_file)]);
+        command.args(USER).env("STATE_DIRECTORY", at("state"));
+        if jail {
+            command.args(["-j", text(folder.path())]);
+        }
+        if detach {
+            command.arg("-D");
+        }
+        let mut child = command.spawn().unwrap();
+        let logged = |what: &str| {
+            until(what, || {
+                fs::read_to_string(folder.file("log")).is_ok_and(|it| it.contains(what))
+            });
+        };
+        logged(" runs as process ");
+        let held = || {
+            run(&["-s", "pid", "-p", text(&pid_file)])
+                .stdout
+                .trim()
+                .to_owned()
+        };
+        let text_of_log = fs::read_to_string(folder.file("log")).unwrap();
+        let (_, address) = text_of_log.split_once("service web listens at ").unwrap();
+        let address: SocketAddr = address.split(['\n', ',']).next().unwrap().parse().unwrap();
+        let mut session = Session::open(address);
+        for _ in 0..3 {
+            let before = held();
+            let told = run(&["-s", "upgrade", "-p", text(&pid_file)]);
+            assert_eq!(told.status, Some(0), "{jail} {detach} {told:?}");
+            let after = held();
+            assert_ne!(before, after);
+            let status = fs::read_to_string(format!("/proc/{after}/status")).unwrap();
+            assert!(
+                status.contains("Uid:\t54321\t54321\t54321\t54321"),
+                "{status}"
+            );
+            let root = fs::read_link(format!("/proc/{after}/root")).unwrap();
+            assert_eq!(root == folder.path(), jail);
+            assert_eq!(who(address), "a");
+        }
+        session.echo(1000);
+        session.close();
+        let stopped = run(&["-s", "stop", "-p", text(&pid_file)]);
+        assert_eq!(stopped.status, Some(0), "{stopped:?}");
+        until("it is gone", || {
+            run(&["-s", "pid", "-p", text(&pid_file)]).status != Some(0)
+        });
+        child.wait().unwrap();
+    }
+}
