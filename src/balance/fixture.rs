@@ -68,6 +68,11 @@ pub(super) struct PoolFixture {
     pub(super) now_ms: u64,
 }
 
+/// An IP address with its port.
+pub(super) fn at(text: &str) -> Address {
+    Address::Ip(text.parse().unwrap())
+}
+
 impl PoolFixture {
     pub(super) fn new(scheduler: &str, hosts: &str) -> Self {
         PoolFixture {

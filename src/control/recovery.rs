@@ -314,7 +314,7 @@ impl RecoveryLoop {
                 match verdict {
                     Some(Verdict::Passed) => self.apply_probe(&job, &address, Ok(())),
                     Some(Verdict::Failed(failure)) => {
-                        self.apply_probe(&job, &address, Err(failure))
+                        self.apply_probe(&job, &address, Err(failure));
                     }
                     _ => {}
                 }

@@ -14,7 +14,7 @@ use syn::{Attribute, Fields, ImplItem, Item, ItemImpl, TraitItem, Type, UseTree,
 
 /// Where what a room exports may be defined, besides the room itself: it passes on what
 /// lower ones have.
-const ROOMS: [&str; 5] = ["balancer", "control", "relay", "balance", "config"];
+const ROOMS: [&str; 6] = ["balancer", "control", "relay", "balance", "config", "os"];
 
 /// A source file, parsed.
 struct Source {

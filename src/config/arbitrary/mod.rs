@@ -123,7 +123,8 @@ pub(super) fn address(random: &mut Random) -> String {
 pub(super) fn listen(random: &mut Random, port: usize) -> ListenAddress {
     let hosts = ["*", "0.0.0.0", "[::]", "127.0.0.1", "localhost"];
     let host = random.pick(&hosts);
-    if random.below(8) == 0 {
+    // With port 0 there may be several listeners, but only one at a path.
+    if port > 0 && random.below(8) == 0 {
         return format!("unix:/run/\"{port}\".sock").parse().unwrap();
     }
     // Ranges of different numbers share no port.

@@ -1,6 +1,6 @@
 //! Tests of the pool: health, addresses, counts, changes and renamed hosts.
 
-use super::super::fixture::{PoolFixture, all_schedulers, group};
+use super::super::fixture::{PoolFixture, all_schedulers, at, group};
 use super::super::{Health, Random};
 use super::*;
 
@@ -24,10 +24,6 @@ fn numbers(fixture: &PoolFixture, name: &str) -> (u32, u64, u64) {
         .find(|host| host.host.name == name)
         .unwrap();
     (host.open, host.total, host.failures)
-}
-
-fn at(text: &str) -> Address {
-    Address::Ip(text.parse().unwrap())
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -162,13 +158,12 @@ fn an_interface_has_a_number_which_is_kept_while_there_is_no_answer() {
     assert_eq!(pool.name_resolved("%eth1", Ok(&number("::7")), 2), []);
     let there = pool.name_resolved("%eth0", Ok(&number("::2")), 3);
     assert!(matches!(there[..], [(_, HealthChange::Up)]));
-    let with_scope = |scope: &str| Some(at(&format!("[fe80::1%{scope}]:80")));
-    assert_eq!(address(&pool), with_scope("2"));
+    assert_eq!(address(&pool), Some(at("[fe80::1%2]:80")));
     pool.name_resolved("%eth0", Err("no interface eth0 is there"), 4);
-    assert_eq!(address(&pool), with_scope("2"));
+    assert_eq!(address(&pool), Some(at("[fe80::1%2]:80")));
     // It was taken away, and made again.
     pool.name_resolved("%eth0", Ok(&number("::9")), 5);
-    assert_eq!(address(&pool), with_scope("9"));
+    assert_eq!(address(&pool), Some(at("[fe80::1%9]:80")));
 }
 
 #[test]
