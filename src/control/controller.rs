@@ -21,7 +21,7 @@ use super::handle::{
 use super::ready_verbs::RESIGNED;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
-use super::status::{Outcome, Sessions, Status, StoredStatus, table};
+use super::status::Outcome;
 use super::upgrade::Upgrade;
 use super::watch::FileWatch;
 use crate::calendar::since_1970_ms;

@@ -205,7 +205,7 @@ fn encode_host(host: &HostHistory) -> String {
     };
     let mut line = Line::new("host")
         .with("name", &host.name)
-        .maybe("address", host.address)
+        .maybe("address", host.address.as_ref())
         .with("health", health)
         .with("since", host.since_ms)
         .with("pending", host.pending)

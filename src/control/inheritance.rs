@@ -8,7 +8,6 @@ use crate::os::handed_over::Shared;
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::{ListenPlace, StreamListener};
 use crate::relay::ListenKey;
-use std::net::TcpListener;
 use std::sync::Arc;
 
 /// Inherited sockets. Shared ones are kept for the life of the process: their maker holds them

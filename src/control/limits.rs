@@ -1,7 +1,7 @@
 //! The limits that operators may meet, for `txlb -VV`; doc/sizing.md has all of them.
 
-use super::controller::MAX_LISTED_SESSIONS;
 use super::fd_budget::MAX_PROBES;
+use super::questions::MAX_LISTED_SESSIONS;
 use crate::balance::{MAX_STICKY_CLIENTS, PickContext};
 use crate::config::{Group, Limit, Source};
 use crate::relay::MAX_FIRST_BYTES;

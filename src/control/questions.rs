@@ -9,7 +9,7 @@ use crate::config::verb::{Question, View, complete};
 use crate::config::{edit, hide_passwords, print};
 
 /// Limit of listed sessions.
-const MAX_LISTED_SESSIONS: usize = 10_000;
+pub(super) const MAX_LISTED_SESSIONS: usize = 10_000;
 
 impl Controller {
     pub(super) fn answer_question(&mut self, question: &Question) -> Response {

@@ -18,6 +18,8 @@ use crate::calendar::UtcTime;
 use crate::config::print;
 use crate::log_targets;
 use crate::os::handed_over::{self, Shared};
+use crate::os::listen::ListenPlace;
+use crate::os::socket_file::SocketFile;
 use crate::relay::{ListenKey, ServiceStats, Topic, WorkerMessage, WorkerStats, crc32c};
 use crate::sync::lock;
 use crate::text::plural;

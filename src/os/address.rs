@@ -1,8 +1,9 @@
 //! Where a peer or a listener is: an IP address with a port, or the path of a Unix socket.
 
 use std::fmt::{self, Display};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{AddrParseError, IpAddr, SocketAddr};
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 /// An IP address with a port, or the path of a Unix socket. Cheap to clone.
@@ -69,6 +70,18 @@ impl From<SocketAddr> for Address {
     }
 }
 
+impl FromStr for Address {
+    type Err = AddrParseError;
+
+    /// Reads what [`Display`] writes.
+    fn from_str(text: &str) -> Result<Address, AddrParseError> {
+        match text.strip_prefix(UnixPath::PREFIX) {
+            Some(path) => Ok(Address::Unix(Path::new(path).into())),
+            None => text.parse().map(Address::Ip),
+        }
+    }
+}
+
 impl Display for Address {
     /// As in a configuration: `10.0.0.1:80`, `[::1]:80` or `unix:/run/app.sock`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -102,10 +115,12 @@ mod tests {
     fn a_unix_socket_has_a_path_and_nothing_of_an_ip_address() {
         let unix = Address::Unix(Path::new("/run/app.sock").into());
         assert_eq!(unix.to_string(), "unix:/run/app.sock");
+        assert_eq!(unix.to_string().parse(), Ok(unix.clone()));
         assert_eq!((unix.ip(), unix.port()), (None, None));
         assert!(!unix.lacks_port() && unix.with_port(80) == unix);
         let ip = Address::from(SocketAddr::from(([10, 0, 0, 1], 0)));
         assert!(ip.lacks_port() && ip.path().is_none());
         assert_eq!(ip.with_port(80).to_string(), "10.0.0.1:80");
+        assert_eq!(ip.to_string().parse(), Ok(ip));
     }
 }

@@ -310,7 +310,7 @@ mod tests {
     fn what_does_not_listen_is_refused() {
         let host = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(host.local_addr().unwrap()).unwrap();
-        let disguised = TcpListener::from(rustix::fd::OwnedFd::from(client));
+        let disguised = TcpListener::from(OwnedFd::from(client));
         assert!(InheritedSocket::new(String::new(), disguised, true).is_err());
     }
 }

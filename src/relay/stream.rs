@@ -134,6 +134,15 @@ impl ListenerSocket {
     }
 }
 
+impl AsFd for ListenerSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            ListenerSocket::Tcp(listener) => listener.as_fd(),
+            ListenerSocket::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
 impl From<StreamListener> for ListenerSocket {
     fn from(socket: StreamListener) -> ListenerSocket {
         match socket {

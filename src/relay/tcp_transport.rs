@@ -3,7 +3,7 @@
 
 use std::io::{self, ErrorKind};
 use std::iter::once;
-use std::net::{Shutdown, SocketAddr, TcpListener as StdListener};
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::transport::{ListenSocket, Transport};
 use crate::balance::{Failure, Picked};
 use crate::os::address::Address;
 use crate::os::addresses;
-use crate::os::listen::{ACCEPTED_INHERIT_OPTIONS, StreamListener};
+use crate::os::listen::StreamListener;
 use crate::os::outgoing::{ConnectFromError, ConnectOptions, connect_unix, connect_with};
 use crate::os::passing::duplicate;
 use crate::os::pipes::{Pipe, Pipes};

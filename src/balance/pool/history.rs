@@ -1,13 +1,13 @@
 //! What is known of hosts and clients, for another process that goes on with it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use super::HostPool;
 use crate::balance::HostId;
 use crate::balance::agent::Agent;
 use crate::balance::health::{Failure, Health};
 use crate::balance::stats::Totals;
+use crate::os::address::Address;
 
 /// What is known of a host, by its name. Times are of the pool's clock, which goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,7 +15,7 @@ pub struct HostHistory {
     /// Its name.
     pub name: String,
     /// Where it is; health counts for this address alone.
-    pub address: Option<SocketAddr>,
+    pub address: Option<Address>,
     /// What was seen of it.
     pub health: Health,
     /// Since when.
@@ -65,7 +65,7 @@ impl HostPool {
                 };
                 HostHistory {
                     name: status.host.name.clone(),
-                    address: status.address,
+                    address: status.address.cloned(),
                     health,
                     since_ms: status.since_ms,
                     pending: status.pending,

@@ -24,12 +24,9 @@ use super::socket::Connect;
 use super::transport::ASKED;
 use super::world::WORKERS;
 use crate::balance::{
-    AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
+    AgentReport, CheckedHost, Health, HostId, HostPool, HostStatus, Picked, Random,
 };
-use crate::config::{
-    self, Algorithm, Check, CheckKind, Each, Endpoint, Host, HostState, Initial, ProxyVersion,
-    Record, Scheduler, Source, SrvRecord,
-};
+use crate::config::{self, Check, Host, Initial, Record, Source};
 use crate::os::address::Address;
 use crate::os::outgoing::SourceAddress;
 
