@@ -11,10 +11,10 @@ use super::credentials;
 use super::error::{Error, ErrorKind, Position, nearest};
 use super::listener::{networks_text, proxy_text, send_proxy_text};
 use super::redact::Quoted;
-use super::verb::{ListenChoice, View};
+use super::verb::{ListenChoice, PROBLEMS, View};
 use super::{
     Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
-    Network, Scheduler, Service, Web, WhenFailed,
+    LogFormat, Network, Scheduler, Service, Web, WhenFailed,
 };
 
 /// Kind of a value.
@@ -75,6 +75,10 @@ pub enum ValueKind {
     Networks,
     /// `full` or `readonly`.
     Access,
+    /// The number of a change, as `history` shows it.
+    Generation,
+    /// `problems`.
+    Problems,
     /// `effect`, `running` or `stored`.
     View,
     /// A boolean.
@@ -101,6 +105,8 @@ pub enum ValueKind {
     Mode,
     /// Host names without ports.
     HostNames,
+    /// `tcplog`, `json`, or a text with `%{NAME}` fields.
+    LogFormat,
     /// A value of a check.
     Check(CheckValue),
     /// The name of an option.
@@ -145,6 +151,8 @@ impl ValueKind {
             ValueKind::Network => value.network()?.to_string(),
             ValueKind::Networks => networks_text(&value.networks()?),
             ValueKind::Access => value.access()?.as_str().to_owned(),
+            ValueKind::Generation => value.generation()?.to_string(),
+            ValueKind::Problems => value.problems()?.to_owned(),
             ValueKind::View => value.view()?.as_str().to_owned(),
             ValueKind::Flag | ValueKind::LooseFlag => value.boolean()?.to_string(),
             ValueKind::Seconds | ValueKind::Refresh | ValueKind::Grace => {
@@ -155,6 +163,7 @@ impl ValueKind {
             ValueKind::Path | ValueKind::SocketPath => path_text(&value.path()?),
             ValueKind::Mode => mode_text(value.mode()?),
             ValueKind::HostNames => value.host_names()?.join(" "),
+            ValueKind::LogFormat => value.log_format()?.to_string(),
             ValueKind::Check(of) => of.canonical(value)?,
             // What these name is looked up by their verbs.
             ValueKind::OptionName | ValueKind::OptionValue | ValueKind::Command => {
@@ -372,6 +381,17 @@ impl Value<'_> {
             .ok_or_else(|| self.bad_value("keep or end"))
     }
 
+    /// The format of the connection log.
+    pub(super) fn log_format(&self) -> Result<LogFormat, Error> {
+        LogFormat::parse(self.text).map_err(|error| {
+            self.error(ErrorKind::LogFormat {
+                of: self.of,
+                found: self.text.to_owned(),
+                error,
+            })
+        })
+    }
+
     /// How many a second.
     pub(super) fn rate(&self) -> Result<u32, Error> {
         let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
@@ -395,6 +415,21 @@ impl Value<'_> {
         let id = u64::from_str_radix(self.text, 16).ok();
         id.filter(|_| digits)
             .ok_or_else(|| self.bad_value("the id of a session, as sessions shows it"))
+    }
+
+    /// The generation that a change made.
+    pub(super) fn generation(&self) -> Result<u64, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = self.text.parse().ok().filter(|_| digits);
+        number.ok_or_else(|| self.bad_value("the number of a change, as history shows it"))
+    }
+
+    /// The word for what is wrong.
+    pub(super) fn problems(&self) -> Result<&'static str, Error> {
+        let is_meant = self.text == PROBLEMS;
+        is_meant
+            .then_some(PROBLEMS)
+            .ok_or_else(|| self.bad_value(PROBLEMS))
     }
 
     /// Addresses with a common prefix.

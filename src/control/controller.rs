@@ -19,6 +19,7 @@ use super::handle::{
     Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, ResponseData,
     push_clean,
 };
+use super::history::History;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
 use super::status::{Outcome, Sessions, Status, StoredStatus, table};
@@ -136,6 +137,7 @@ pub(super) struct Controller {
     pub(super) autosave: Autosave,
     pub(super) stopping: bool,
     pub(super) ending: Ending,
+    pub(super) history: History,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
     /// Changes that are not in the file; `None` while not computed.
@@ -156,6 +158,7 @@ impl Controller {
             autosave,
             stopping: false,
             ending: Ending::default(),
+            history: History::default(),
             last_reload: None,
             last_save: None,
             unsaved: None,
@@ -274,6 +277,7 @@ impl Controller {
                 let outcome = self.retry(host);
                 self.answer(outcome)
             }
+            Action::Undo { change, force } => self.undo(actor, *change, *force),
             Action::SaveConfig { force } => self.save(*force),
             Action::Reload { force } => self.reload(actor, *force),
             Action::EndSession { id } => {
@@ -309,8 +313,10 @@ impl Controller {
             Ok(_) => {
                 let text = format!("generation {generation}: {shown}; by {actor}");
                 match action {
-                    // The reload has recorded its result itself.
-                    Action::Reload { .. } => log::info!(target: log_targets::CONTROL, "{text}"),
+                    // These have recorded what they did themselves.
+                    Action::Reload { .. } | Action::Undo { .. } => {
+                        log::info!(target: log_targets::CONTROL, "{text}")
+                    }
                     Action::SaveConfig { .. } => self.record(Topic::Save, &text),
                     _ => self.record(Topic::Change, &text),
                 }
@@ -392,7 +398,10 @@ impl Controller {
 
     fn answer_question(&mut self, question: &Question) -> Response {
         let data = match question {
-            Question::Status => ResponseData::Status(Box::new(self.status())),
+            Question::Status(filter) => match self.status().selected(filter) {
+                Ok(status) => ResponseData::Status(Box::new(status)),
+                Err(why) => return self.answer(Err(why)),
+            },
             Question::Sessions => ResponseData::Sessions(self.sessions()),
             Question::Ready { service } => return self.ready(service.as_deref()),
             Question::Config { view } => match self.view(*view) {
@@ -403,6 +412,7 @@ impl Controller {
                 return self.answer(Err(NO_FILE.to_owned()));
             }
             Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
+            Question::History => ResponseData::Lines(self.history.lines()),
             Question::Complete { line } => {
                 let own = self.data_plane.own_schedulers();
                 ResponseData::Lines(complete(line, self.data_plane.config(), &own))

@@ -12,6 +12,7 @@ mod ending;
 mod error;
 mod fd_budget;
 mod handle;
+mod history;
 mod inheritance;
 mod line_protocol;
 mod listeners;
@@ -27,10 +28,10 @@ mod threads;
 mod wanted;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
-#[cfg(feature = "web")]
 pub(crate) use crate::relay::{Backend, Escaped};
 pub use crate::relay::{
-    ClientLookup, EndReason, Event, HostName, Phase, RecentEvent, SessionEnd, SessionStatus, Topic,
+    ClientLookup, DURATIONS_S, EndReason, EndedSessions, Event, HostName, Phase, RecentEvent,
+    SessionEnd, SessionStatus, Topic,
 };
 pub(crate) use crate::relay::{EventBus, Subscription};
 pub use apply::{Commit, Reconfigure};
