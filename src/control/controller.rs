@@ -22,7 +22,7 @@ use super::handle::{
 use super::history::History;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
-use super::status::{Outcome, Sessions, Status, StoredStatus, table};
+use super::status::{Outcome, Status, StoredStatus, table};
 use crate::calendar::since_1970_ms;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
 use crate::config::{Config, Reading, edit, hide_passwords, print};
@@ -42,9 +42,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long workers may take to close their listeners. They take a second where clients come
 /// faster than they are accepted.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Limit of listed sessions.
-const MAX_LISTED_SESSIONS: usize = 10_000;
 
 /// How long workers may take to list sessions.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -458,23 +455,6 @@ impl Controller {
             _ => {}
         }
         self.answer(outcome).with(ResponseData::Lines(lines))
-    }
-
-    fn sessions(&self) -> Sessions {
-        let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
-        let deadline = Instant::now() + LIST_TIMEOUT;
-        let mut sessions = Sessions::default();
-        // Ends when all workers have hung up.
-        while let Ok(slice) =
-            slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            sessions.list.extend(slice.sessions);
-            sessions.more += slice.more;
-        }
-        sessions
-            .list
-            .sort_by_key(|it| (u64::MAX - it.age_ms, it.id));
-        sessions
     }
 
     /// The verbs that lead from the stored configuration to the running one; none without a file.

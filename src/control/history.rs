@@ -155,17 +155,20 @@ impl History {
             format!("the configuration before generation {number} is no longer kept")
         })?;
         let after = self.model_after(index, now);
-        let there_and_back = [diff(after, before), diff(before, after)];
-        for later in index + 1..self.changes.len() {
-            check_apart(&there_and_back, self.model_after(later, now)).map_err(|why| {
-                let other = self.changes[later].generation;
-                format!(
+        let [verbs, again] = [diff(after, before), diff(before, after)];
+        let is_apart = |model| check_apart([&verbs, &again], model);
+        if let Err(why) = is_apart(now) {
+            let later = index + 1..self.changes.len();
+            let mut in_the_way = later.filter(|it| is_apart(self.model_after(*it, now)).is_err());
+            let other = in_the_way.next().map(|it| self.changes[it].generation);
+            return Err(match other {
+                Some(other) => format!(
                     "generation {number} cannot be undone, since generation {other} has changed \
                      the same{why}: undo {other} first"
-                )
-            })?;
+                ),
+                None => format!("generation {number} cannot be undone{why}"),
+            });
         }
-        let [verbs, _] = there_and_back;
         Ok(Undo {
             generation: number,
             verbs,
@@ -182,7 +185,7 @@ impl History {
 
 /// Checks that a change can be taken back in `now`, and nothing but it: made again, it leads to
 /// `now`.
-fn check_apart([back, again]: &[Vec<Verb>; 2], now: &Config) -> Result<(), String> {
+fn check_apart([back, again]: [&[Verb]; 2], now: &Config) -> Result<(), String> {
     let mut changed = now.clone();
     for verb in back.iter().chain(again) {
         let done = verb.change(&mut changed);

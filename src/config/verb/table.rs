@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::actions::{self, Action, Batch, Question};
 use super::values::Values;
-use super::{CommandError, ParseError, checks, groups, routes, services, users};
+use super::{CommandError, PROBLEMS, ParseError, checks, groups, routes, services, users};
 use crate::config::attributes::{Attribute, ElementTable, Presence, Verbs};
 use crate::config::{Config, ValueKind};
 
@@ -131,9 +131,10 @@ pub struct KeySchema {
 
 impl KeySchema {
     fn synopsis(&self) -> String {
-        let name = match self.bare {
-            true => self.name.to_uppercase(),
-            false => format!("{}=", self.name),
+        let name = match (self.bare, self.value_kind) {
+            (true, ValueKind::Problems) => PROBLEMS.to_owned(),
+            (true, _) => self.name.to_uppercase(),
+            (false, _) => format!("{}=", self.name),
         };
         let more = if self.repeats { " ..." } else { "" };
         match self.required {
