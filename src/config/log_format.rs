@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-use super::error::nearest;
+use super::error::{Error, ErrorKind, nearest};
+use super::value::Value;
 
 /// The format of the connection log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -140,6 +141,19 @@ impl LogFormat {
             })),
             false => Err(LogFormatError::Unknown),
         }
+    }
+}
+
+impl Value<'_> {
+    /// The format of the connection log.
+    pub(super) fn log_format(&self) -> Result<LogFormat, Error> {
+        LogFormat::parse(self.text).map_err(|error| {
+            self.error(ErrorKind::LogFormat {
+                of: self.of,
+                found: self.text.to_owned(),
+                error,
+            })
+        })
     }
 }
 

@@ -25,6 +25,7 @@ mod redact;
 mod route;
 mod scheduler;
 mod schema;
+mod seconds;
 mod serialize;
 mod settings;
 mod source;

@@ -12,9 +12,9 @@ use super::config_file::{Changed, File, FileError};
 use super::controller::{Controller, NO_FILE, Stored, outcome};
 use super::data_plane::Listening;
 use super::handle::{Actor, Response, ResponseData};
-use super::history::Undo;
 use super::running::Renames;
 use super::save::Saved;
+use super::undo::Undo;
 use super::wanted::ResolveScope;
 use crate::calendar::since_1970_ms;
 use crate::config::verb::{GroupKey, Verb, apply_all_seen};
@@ -132,11 +132,8 @@ impl Controller {
         force: bool,
     ) -> Result<String, String> {
         let Undo { generation, verbs } = self.history.undo(change, self.data_plane.config())?;
-        // Verbs between two configurations insist on what they make.
-        let verbs: Vec<Verb> = match force {
-            true => verbs,
-            false => verbs.into_iter().map(Verb::without_force).collect(),
-        };
+        // Verbs between two configurations insist where hosts that are not seen to fail would do.
+        let verbs: Vec<Verb> = verbs.into_iter().map(|it| it.with_force(force)).collect();
         let before = self.data_plane.generation();
         let notes = self.try_change(actor, &verbs)?;
         if self.data_plane.generation() == before {

@@ -19,10 +19,10 @@ use super::handle::{
     Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, ResponseData,
     push_clean,
 };
-use super::history::History;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
 use super::status::{Outcome, Status, StoredStatus, table};
+use super::undo::UndoHistory;
 use crate::calendar::since_1970_ms;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
 use crate::config::{Config, Reading, edit, hide_passwords, print};
@@ -134,7 +134,7 @@ pub(super) struct Controller {
     pub(super) autosave: Autosave,
     pub(super) stopping: bool,
     pub(super) ending: Ending,
-    pub(super) history: History,
+    pub(super) history: UndoHistory,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
     /// Changes that are not in the file; `None` while not computed.
@@ -155,7 +155,7 @@ impl Controller {
             autosave,
             stopping: false,
             ending: Ending::default(),
-            history: History::default(),
+            history: UndoHistory::default(),
             last_reload: None,
             last_save: None,
             unsaved: None,

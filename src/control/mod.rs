@@ -12,7 +12,6 @@ mod ending;
 mod error;
 mod fd_budget;
 mod handle;
-mod history;
 mod inheritance;
 mod line_protocol;
 mod listeners;
@@ -25,6 +24,7 @@ mod save;
 mod signals;
 mod status;
 mod threads;
+mod undo;
 mod wanted;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};

@@ -33,7 +33,13 @@ fn hatop_shows_services_groups_and_hosts() {
     drop(line);
     let pieces = pty::pieces(keyboard.try_clone().unwrap());
     let (mut shown, deadline) = (String::new(), Instant::now() + TIMEOUT);
-    let expected = ["txlb Version: ", "web:main", "FRONTEND", "BACKEND", "uptime"];
+    let expected = [
+        "txlb Version: ",
+        "web:main",
+        "FRONTEND",
+        "BACKEND",
+        "uptime",
+    ];
     let is_missing = |shown: &str| expected.iter().any(|part| !shown.contains(part));
     while is_missing(&shown) {
         let left = deadline.saturating_duration_since(Instant::now());

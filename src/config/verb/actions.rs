@@ -9,7 +9,7 @@ use super::table::{
 };
 use super::values::Values;
 use crate::config::value::{Value, seconds_text};
-use crate::config::{Network, ValueKind};
+use crate::config::{Error, Network, ValueKind};
 
 /// An action that does not change the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -278,6 +278,23 @@ pub(super) static REBALANCE: CommandSchema = action(
         rate: values.get("rate", Value::rate).unwrap_or(REBALANCE_RATE),
     },
 );
+
+impl Value<'_> {
+    /// The generation that a change made.
+    pub(in crate::config) fn generation(&self) -> Result<u64, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = self.text.parse().ok().filter(|_| digits);
+        number.ok_or_else(|| self.bad_value("the number of a change, as history shows it"))
+    }
+
+    /// The word for what is wrong.
+    pub(in crate::config) fn problems(&self) -> Result<&'static str, Error> {
+        let is_meant = self.text == PROBLEMS;
+        is_meant
+            .then_some(PROBLEMS)
+            .ok_or_else(|| self.bad_value(PROBLEMS))
+    }
+}
 
 pub(super) static UNDO: CommandSchema = action(
     "undo",

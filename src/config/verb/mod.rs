@@ -122,9 +122,13 @@ impl Verb {
         self.0.line()
     }
 
-    /// The same verb, which no longer insists (`force=true`).
-    pub(crate) fn without_force(self) -> Verb {
-        Verb(self.0.without("force"))
+    /// The same verb, which insists or does not, if it can (`force`).
+    pub(crate) fn with_force(self, force: bool) -> Verb {
+        let values = self.0.without("force");
+        match values.schema.key("force") {
+            Some(_) => Verb(values.with("force", force)),
+            None => Verb(values),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ const MAX_VERBS: usize = 20;
 
 /// The last changes, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct UndoHistory {
     changes: VecDeque<Change>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Undo {
     pub(super) verbs: Vec<Verb>,
 }
 
-impl History {
+impl UndoHistory {
     /// Adds a change that made `generation`, at `wall_ms` since 1970.
     pub(super) fn add(
         &mut self,
@@ -208,7 +208,7 @@ mod tests {
 
     /// A history, and the configuration in force.
     struct Scene {
-        history: History,
+        history: UndoHistory,
         now: Config,
         generation: u64,
     }
@@ -216,7 +216,7 @@ mod tests {
     impl Scene {
         fn new() -> Scene {
             Scene {
-                history: History::default(),
+                history: UndoHistory::default(),
                 now: read(FILE.as_bytes()).unwrap().config,
                 generation: 1,
             }
