@@ -18,6 +18,7 @@ mod error;
 pub mod internals;
 mod limit;
 mod listener;
+mod log_format;
 mod mask;
 mod nameservers;
 mod network;
@@ -26,6 +27,7 @@ mod redact;
 mod route;
 mod scheduler;
 mod schema;
+mod seconds;
 mod serialize;
 mod settings;
 mod source;
@@ -43,6 +45,7 @@ pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Errors, Position};
 pub use limit::Limit;
 pub use listener::{Listener, ProxyVersion};
+pub use log_format::{LogFormat, LogFormatError, SessionField, Template, TemplatePart};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
 pub use nameservers::Resolver;
@@ -157,6 +160,8 @@ pub struct Service {
     /// How long a client may take to send what must be seen before its host is picked; more than 0
     /// (`firstBytesTimeout`).
     pub first_bytes_timeout: Duration,
+    /// Whether its sessions are logged, if any are.
+    pub log: bool,
     /// Where it listens, in the file's order; at least one.
     pub listens: Vec<Listener>,
     /// Which TLS clients go to a group of their own, in the file's order; may be empty.
@@ -177,6 +182,7 @@ impl Default for Service {
             drain_timeout: None,
             end_rate: 100,
             first_bytes_timeout: Duration::from_secs(5),
+            log: true,
             listens: Vec::new(),
             routes: Vec::new(),
             groups: Vec::new(),

@@ -15,7 +15,9 @@ use super::handle::{Actor, Response, ResponseData};
 use super::member_verbs::sort_out;
 use super::running::Renames;
 use super::save::Saved;
+use super::undo::Undo;
 use super::wanted::ResolveScope;
+use crate::calendar::since_1970_ms;
 use crate::config::verb::{CommandError, GroupKey, Verb, apply_all_seen};
 use crate::config::{Config, Group, Warning};
 use crate::log_targets;
@@ -96,7 +98,7 @@ impl Controller {
             // What is wanted of members is no part of the configuration.
             let has_changed = members.commit(&self.data_plane);
             if has_changed {
-                self.record_change(actor, verbs, &before);
+                self.record_change(actor, verbs, before);
             }
             let nothing = || "nothing has changed: it is so already".to_owned();
             return Ok(if has_changed {
@@ -109,19 +111,64 @@ impl Controller {
         let renames = Renames::new(&changes, &before);
         let prepared = self.put_in_force(next, &renames, ResolveScope::New)?;
         members.commit(&self.data_plane);
-        self.record_change(actor, verbs, &before);
+        self.record_change(actor, verbs, before);
         prepared.commit_log();
         Ok(notes.join("; "))
     }
 
-    fn record_change(&self, actor: &Actor, verbs: &[Verb], before: &Config) {
+    fn record_change(&mut self, actor: &Actor, verbs: &[Verb], before: Config) {
         let generation = self.data_plane.generation();
-        for verb in verbs {
-            let was = verb.previous_values(before);
-            let was = was.map_or_else(String::new, |was| format!(", was {was}"));
-            let text = format!("generation {generation}: {verb}{was}; by {actor}");
+        let lines: Vec<_> = verbs
+            .iter()
+            .map(|verb| {
+                let was = verb.previous_values(&before);
+                let was = was.map_or_else(String::new, |was| format!(", was {was}"));
+                format!("{verb}{was}")
+            })
+            .collect();
+        for line in &lines {
+            let text = format!("generation {generation}: {line}; by {actor}");
             self.record(Topic::Change, &text);
         }
+        self.remember(actor, lines, before);
+    }
+
+    /// Adds the change that has just been made to the history.
+    fn remember(&mut self, actor: &Actor, lines: Vec<String>, before: Config) {
+        let made = (
+            self.data_plane.generation(),
+            since_1970_ms(SystemTime::now()),
+        );
+        self.history.add(made, actor.to_string(), lines, before);
+    }
+
+    /// Executes the verb `undo`.
+    pub(super) fn undo(&mut self, actor: &Actor, change: Option<u64>, force: bool) -> Response {
+        let outcome = self.try_undo(actor, change, force);
+        self.answer(outcome)
+    }
+
+    fn try_undo(
+        &mut self,
+        actor: &Actor,
+        change: Option<u64>,
+        force: bool,
+    ) -> Result<String, String> {
+        let Undo { generation, verbs } = self.history.undo(change, self.data_plane.config())?;
+        // Verbs between two configurations insist where hosts that are not seen to fail would do.
+        let verbs: Vec<Verb> = verbs.into_iter().map(|it| it.with_force(force)).collect();
+        let before = self.data_plane.generation();
+        let notes = self.try_change(actor, &verbs)?;
+        if self.data_plane.generation() == before {
+            return Ok(notes);
+        }
+        self.history.mark_undo(generation);
+        let done = format!("generation {generation} is undone");
+        Ok([done, notes]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join("; "))
     }
 
     /// Puts `next` in force. The caller commits the log last, once everything is logged.
@@ -306,6 +353,7 @@ impl Controller {
     ) -> Result<Reloaded, String> {
         let path = file.path().display().to_string();
         let lost = lost(self.unsaved(), &config);
+        let before = self.data_plane.config().clone();
         let prepared = self
             .put_in_force(config.clone(), &Renames::default(), ResolveScope::All)
             .map_err(|error| format!("{path}: {error}"))?;
@@ -317,6 +365,7 @@ impl Controller {
         let generation = self.data_plane.generation();
         let text = format!("{message} as generation {generation}; by {actor}");
         self.record(Topic::Reload, &text);
+        self.remember(actor, vec![message.clone()], before);
         // From here on the new log is used: the line above is the last one of the old log.
         prepared.commit_log();
         self.stored = Some(Stored::new(file, config));

@@ -21,7 +21,8 @@ use super::handle::{
 use super::ready_verbs::RESIGNED;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
-use super::status::Outcome;
+use super::status::{Outcome, Status, StoredStatus, table};
+use super::undo::UndoHistory;
 use super::upgrade::Upgrade;
 use super::watch::FileWatch;
 use crate::calendar::since_1970_ms;
@@ -138,6 +139,7 @@ pub(super) struct Controller {
     /// Whether `resign` was said: the services serve, and are not ready.
     pub(super) resigned: bool,
     pub(super) ending: Ending,
+    pub(super) history: UndoHistory,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
     pub(super) upgrade: Upgrade,
@@ -161,6 +163,7 @@ impl Controller {
             stopping: false,
             resigned: false,
             ending: Ending::default(),
+            history: UndoHistory::default(),
             last_reload: None,
             last_save: None,
             upgrade: Upgrade::None,
@@ -313,6 +316,7 @@ impl Controller {
                 let outcome = self.retry(host);
                 self.answer(outcome)
             }
+            Action::Undo { change, force } => self.undo(actor, *change, *force),
             Action::SaveConfig { force } => self.save(*force),
             Action::Reload { force } => self.reload(actor, *force),
             Action::EndSession { id } => {
@@ -352,8 +356,10 @@ impl Controller {
             Ok(_) => {
                 let text = format!("generation {generation}: {shown}; by {actor}");
                 match action {
-                    // The reload has recorded its result itself.
-                    Action::Reload { .. } => log::info!(target: log_targets::CONTROL, "{text}"),
+                    // These have recorded what they did themselves.
+                    Action::Reload { .. } | Action::Undo { .. } => {
+                        log::info!(target: log_targets::CONTROL, "{text}")
+                    }
                     Action::SaveConfig { .. } => self.record(Topic::Save, &text),
                     _ => self.record(Topic::Change, &text),
                 }

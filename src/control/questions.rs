@@ -14,7 +14,10 @@ pub(super) const MAX_LISTED_SESSIONS: usize = 10_000;
 impl Controller {
     pub(super) fn answer_question(&mut self, question: &Question) -> Response {
         let data = match question {
-            Question::Status => ResponseData::Status(Box::new(self.status())),
+            Question::Status(filter) => match self.status().selected(filter) {
+                Ok(status) => ResponseData::Status(Box::new(status)),
+                Err(why) => return self.answer(Err(why)),
+            },
             Question::Sessions => ResponseData::Sessions(self.sessions()),
             Question::Ready { service } => return self.ready(service.as_deref()),
             Question::Config { view } => match self.view(*view) {
@@ -25,6 +28,7 @@ impl Controller {
                 return self.answer(Err(NO_FILE.to_owned()));
             }
             Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
+            Question::History => ResponseData::Lines(self.history.lines()),
             Question::Complete { line } => {
                 let own = self.data_plane.own_schedulers();
                 let config = self.data_plane.config();

@@ -17,3 +17,4 @@ pub mod rights;
 pub mod socket_file;
 pub mod sockets;
 pub mod state;
+pub mod usage;

@@ -13,6 +13,7 @@ mod checks;
 mod curl;
 mod examples;
 mod faults;
+mod hatop;
 #[cfg(feature = "dns")]
 mod members;
 mod postfix;

@@ -12,7 +12,7 @@ use super::response::{Response, error_page};
 use super::state::{FLASH_FIELD, RequestContext};
 use crate::admin::page::{FlashMessage, Refresh};
 use crate::config::Access;
-use crate::config::verb::{Command, ParseError, Question, table};
+use crate::config::verb::{Command, ParseError, Question, StatusFilter, table};
 use crate::control::Status;
 use crate::json::{Json, Object};
 
@@ -152,7 +152,11 @@ fn run_verb(
     command: Command,
     whole: bool,
 ) -> Response {
-    if !whole && matches!(command, Command::Question(Question::Status)) {
+    let is_whole_status = match &command {
+        Command::Question(Question::Status(filter)) => *filter == StatusFilter::default(),
+        _ => false,
+    };
+    if !whole && is_whole_status {
         let write = |status: &Status, out: &mut dyn Write| {
             status.write_json(out)?;
             out.write_all(b"\n")

@@ -27,7 +27,15 @@ enum Body {
 }
 
 /// Writes a snapshot in some format. Must write the same bytes each time.
-pub(super) type Export = fn(&Status, &mut dyn Write) -> io::Result<()>;
+pub(super) struct Export(Box<ExportFn>);
+
+type ExportFn = dyn Fn(&Status, &mut dyn Write) -> io::Result<()>;
+
+impl std::fmt::Debug for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Export")
+    }
+}
 
 /// A writer that counts bytes.
 struct Length(usize);
@@ -68,13 +76,13 @@ impl Response {
     pub(super) fn export(
         content_type: &'static str,
         status: Arc<Status>,
-        export: Export,
+        export: impl Fn(&Status, &mut dyn Write) -> io::Result<()> + 'static,
     ) -> Response {
         Response {
             status: 200,
             content_type,
             headers: Vec::new(),
-            body: Body::Export(status, export),
+            body: Body::Export(status, Export(Box::new(export))),
         }
     }
 
@@ -130,7 +138,7 @@ impl Response {
         match &self.body {
             _ if head_only => {}
             Body::Whole(text) => out.write_all(text.as_bytes())?,
-            Body::Export(status, export) => export(status, out)?,
+            Body::Export(status, export) => export.0(status, out)?,
         }
         out.flush()
     }
@@ -143,7 +151,7 @@ impl Body {
             Body::Whole(text) => Ok(text.len()),
             Body::Export(status, export) => {
                 let mut length = Length(0);
-                export(status, &mut length)?;
+                export.0(status, &mut length)?;
                 Ok(length.0)
             }
         }

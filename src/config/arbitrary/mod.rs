@@ -234,6 +234,8 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::SessionId => format!("{:x}", random.below(1 << 20)),
         ValueKind::Network => pick(random, &["10.0.0.0/8", "10.0.0.7", "2001:db8::/32"]),
         ValueKind::Access => pick(random, &["full", "readonly"]),
+        ValueKind::Generation => random.below(1 << 20).to_string(),
+        ValueKind::Problems => "problems".to_owned(),
         ValueKind::View => pick(random, &["effect", "running", "stored"]),
         ValueKind::Flag | ValueKind::LooseFlag => pick(random, &["true", "false"]),
         ValueKind::Seconds | ValueKind::Refresh | ValueKind::Grace => {
@@ -243,6 +245,7 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::Path | ValueKind::SocketPath => path(random),
         ValueKind::Mode => pick(random, &["0660", "0666", "0600", "0000"]),
         ValueKind::HostNames => pick(random, &["a.b ::1", "localhost"]),
+        ValueKind::LogFormat => pick(random, &["tcplog", "json", "%{client} <&\"> %%"]),
         ValueKind::Check(of) => value_of_check(random, of),
         ValueKind::OptionName => random.pick(options()).path.clone(),
         ValueKind::OptionValue => String::new(),
@@ -412,7 +415,10 @@ pub(super) fn config(random: &mut Random) -> Config {
     let services = services.collect();
     let default = Manager::default();
     Config {
-        general: vary(random, &CONFIG, General::default()),
+        general: General {
+            name: random.maybe(name),
+            ..vary(random, &CONFIG, General::default())
+        },
         services,
         manager: Manager {
             host_check: vary(random, &HOST_CHECK, default.host_check),

@@ -133,6 +133,15 @@ pub(crate) fn quote(word: &str) -> String {
     QuotedWord(word).to_string()
 }
 
+/// Whether a word is written in quotes. Other blanks than those between words are quoted, too, so
+/// that people see them.
+pub(super) fn needs_quotes(word: &str) -> bool {
+    let is_quoted = |character: char| {
+        character == '"' || character.is_whitespace() || is_non_printing(character)
+    };
+    word.is_empty() || word.contains(is_quoted)
+}
+
 /// A word as in a line, quoted only where needed.
 pub(super) struct QuotedWord<'a>(pub(super) &'a str);
 
@@ -150,11 +159,7 @@ impl QuotedWord<'_> {
 
 impl fmt::Display for QuotedWord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Other blanks are quoted, too, so that people see them.
-        let needs_quotes = |character: char| {
-            character == '"' || character.is_whitespace() || is_non_printing(character)
-        };
-        if !self.0.is_empty() && !self.0.contains(needs_quotes) {
+        if !needs_quotes(self.0) {
             return f.write_str(self.0);
         }
         f.write_char('"')?;

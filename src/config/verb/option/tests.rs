@@ -24,7 +24,7 @@ fn set_option(name: &str, value: &str) -> Verb {
     command.unwrap().into_change().unwrap()
 }
 
-const FULL: &str = r#"<config watch="true">
+const FULL: &str = r#"<config name="N" watch="true">
     <admin>
       <web listen="localhost:7001" enable="true" secure="true" refresh="10" cert="C" key="K" names="a b"/>
       <ssh listen="localhost:2222" enable="true"/>
@@ -35,7 +35,7 @@ const FULL: &str = r#"<config watch="true">
       <heartbeat interval="3" enable="true"/>
     </manager>
     <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
-    <logging file="F" connections="true"/>
+    <logging file="F" connections="true" format="json"/>
     <resolver nameservers="10.0.0.53"/>
 </config>"#;
 
