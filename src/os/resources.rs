@@ -3,10 +3,22 @@
 
 use std::fs;
 use std::io;
+use std::sync::LazyLock;
 #[cfg(feature = "logins")]
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::system::uname;
+
+/// The name of this machine, as it was when this was first asked; the sandbox may hide it later.
+/// Empty if it is not UTF-8.
+pub fn machine_name() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| {
+        let name = uname();
+        name.nodename().to_str().unwrap_or_default().to_owned()
+    });
+    &NAME
+}
 
 /// The limit of descriptors, before and after it was raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -110,6 +110,14 @@ class Scene:
         for _ in range(number):
             self.client().close()
 
+    def visit_in_vain(self):
+        """A client for whom there is no host."""
+        with socket.create_connection(told(self.service), timeout=15) as client:
+            try:
+                assert not client.recv(6)
+            except ConnectionError:
+                pass
+
     def client(self):
         client = socket.create_connection(told(self.service), timeout=15)
         assert client.recv(6, socket.MSG_WAITALL) == b"hello\n"
@@ -132,7 +140,20 @@ def row(page, name):
 
 
 def weight_of(page, name):
-    return row(page, name).get_by_role("spinbutton")
+    """The weight behind the dots of a host."""
+    return row(page, name).locator("details input[name=weight]")
+
+
+def more(page, name):
+    """Unfolds what is behind the dots of a host, unless it is."""
+    details = row(page, name).locator("details[name=more]")
+    if details.get_attribute("open") is None:
+        details.locator("summary").click()
+    return details
+
+
+def tick(page, name):
+    row(page, name).get_by_role("checkbox", name="Tick").check()
 
 
 def group(page, name):
