@@ -484,8 +484,10 @@ def narrow(scene):
                 for summary in page.locator("summary:visible").all():
                     if summary.inner_text().startswith("Hosts"):
                         continue
+                    # Another one may be below what is unfolded.
                     summary.click()
                     fits(page)
+                    summary.click()
                 page.reload()
                 fits(page)
                 height = page.evaluate("document.documentElement.scrollHeight")
@@ -531,8 +533,8 @@ def filter_and_tick(scene):
         expect(row(page, "two").locator(".state")).to_have_text("drained")
         tick(page, "one")
         tick(page, "two")
-        page.locator("#many").get_by_label("weight").fill("7")
-        page.locator("#many").get_by_label("weight").press("Enter")
+        page.locator("#many").get_by_role("spinbutton").fill("7")
+        page.locator("#many").get_by_role("spinbutton").press("Enter")
         notice(page, "setWeight of 2 hosts")
         expect(row(page, "one").locator("td").nth(11)).to_have_text("7")
         # Only problems, without and with one.

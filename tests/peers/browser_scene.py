@@ -191,7 +191,11 @@ def picture(page, name, **options):
 def fits(page):
     """Whether nothing is wider than the window."""
     wide, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert wide <= room, f"{wide} pixels wide, of {room}"
+    if wide > room:
+        beyond = page.evaluate("""(room) => [...document.querySelectorAll("body *")]
+            .filter((it) => it.getBoundingClientRect().right > room)
+            .map((it) => it.outerHTML.slice(0, 120)).slice(-5)""", room)
+        raise AssertionError(f"{wide} pixels wide, of {room}: {beyond}")
 
 
 def fits_by_box(page):

@@ -21,6 +21,10 @@
   // The token of forms. The live part comes without it.
   const token = document.querySelector("input[name=token]")?.value;
 
+  // The time of this place, in 24 hours as UTC is.
+  const two = "2-digit";
+  const clock = new Intl.DateTimeFormat([], { hour: two, minute: two, second: two, hourCycle: "h23", timeZoneName: "short" });
+
   let timer = 0;
   let typing = 0;
   let fetching = false;
@@ -86,7 +90,7 @@
     for (const time of part.querySelectorAll("time")) {
       const local = document.createElement("small");
       local.className = "local";
-      local.textContent = new Date(time.dateTime).toLocaleTimeString([], { timeZoneName: "short" });
+      local.textContent = clock.format(new Date(time.dateTime));
       time.after(" ", local);
     }
   }
