@@ -1,6 +1,7 @@
 //! Which hosts a view shows, and in which order: filter, problems, sorting, and parts of many.
 
 use std::cmp::Reverse;
+use std::fmt::Write;
 use std::ptr;
 
 use super::host::host_label;
@@ -160,7 +161,7 @@ fn natural(name: &str) -> String {
             continue;
         }
         if !digits.is_empty() {
-            key.push_str(&format!("{:0>20}", digits.trim_start_matches('0')));
+            let _ = write!(key, "{:0>20}", digits.trim_start_matches('0'));
             digits.clear();
         }
         key.push(letter);

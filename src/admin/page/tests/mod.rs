@@ -378,7 +378,6 @@ fn a_thousand_hosts_are_a_page_that_can_be_sent() {
 fn three_hundred_busy_hosts_are_less_than_sixty_kilobytes_of_gzip() {
     let host = |number: u32| HostStatus {
         endpoint: format!("10.0.{}.{}:8080", number / 250, number % 250),
-        address: Some(([10, 0, (number / 250) as u8, (number % 250) as u8], 8080).into()),
         ..samples::busy(&format!("app-{number:03}.prod"), number)
     };
     let group = |number: u32| {
