@@ -51,7 +51,7 @@ impl Object {
     }
 
     /// The JSON text without the closing brace, so that more members may follow.
-    pub(crate) fn into_open_text(self) -> String {
+    pub fn into_open_text(self) -> String {
         format!("{{{}", self.0)
     }
 

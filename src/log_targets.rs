@@ -4,6 +4,12 @@
 //! A log line without a target of its own has its module's path, which moves with the code; these
 //! names stay. All begin with `txlb::`, so that a filter for `txlb` includes them.
 
+use std::sync::atomic::AtomicU64;
+
+/// Lines that the logger of this process has lost so far; the logger counts them. Each balancer of
+/// the process shows it among its metrics.
+pub static LOST_LINES: AtomicU64 = AtomicU64::new(0);
+
 /// The connection log: one line for each session. Logged if the configuration says
 /// `connections="true"`, whatever the log level is, and in a layout of its own.
 pub const SESSIONS: &str = "txlb::session";

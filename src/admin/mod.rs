@@ -5,6 +5,7 @@
 mod auth;
 mod console;
 mod control_socket;
+mod haproxy;
 #[cfg(feature = "web")]
 mod http;
 #[cfg(any(test, feature = "internals"))]

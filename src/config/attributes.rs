@@ -7,15 +7,16 @@ use super::check::Check;
 use super::codec::{
     ACCESS, ANY_WORD, BYTES, CHECK_IP, CHECK_KIND, CHECK_PORT, CHECK_TIME_SPAN, FLAG, GROUP_NAME,
     HOST_ADDRESS, HOST_HEADER, HOST_NAMES, IN_A_ROW, INITIAL, INTERFACE, LISTEN, LISTEN_OR_NONE,
-    LISTENER_ADDRESS, LOOSE_FLAG, MODE, NAME, NETWORKS, OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX,
-    PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER, SECONDS, SEND_PROXY, SERVER_NAMES, SOURCE,
-    STATE, STATUS, TIMEOUT, URL_PATH, WEIGHT, WHEN_FAILED,
+    LISTENER_ADDRESS, LOG_FORMAT, LOOSE_FLAG, MODE, NAME, NETWORKS, OPTIONAL_NAME,
+    OPTIONAL_TIME_SPAN, PASSWORD, PATH, PREFIX, PROTOCOLS, PROXY, RATE, REFRESH, REPLAY, SCHEDULER,
+    SECONDS, SEND_PROXY, SERVER_NAMES, SOURCE, STATE, STATUS, TIMEOUT, URL_PATH, WEIGHT,
+    WHEN_FAILED,
 };
 use super::error::Error;
 use super::value::{Value, ValueKind, path_text, seconds_text};
 use super::{
-    Access, Control, CustomNames, Group, Host, ListenAddress, ListenHost, Listener, Logging,
-    Manager, PeriodicTask, Route, Service, Ssh, User, Web,
+    Access, Control, CustomNames, General, Group, Host, ListenAddress, ListenHost, Listener,
+    Logging, Manager, PeriodicTask, Route, Service, Ssh, User, Web,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -94,6 +95,14 @@ macro_rules! attribute {
     };
 }
 
+pub(super) static CONFIG: ElementTable<General> = ElementTable {
+    name: "config",
+    new: General::default,
+    attributes: &[
+        attribute!("name" => OPTIONAL_NAME name, Optional, Nothing, "what this txlb is called"),
+    ],
+};
+
 pub(super) static SERVICE: ElementTable<Service> = ElementTable {
     name: "service",
     new: Service::default,
@@ -117,6 +126,8 @@ pub(super) static SERVICE: ElementTable<Service> = ElementTable {
             "sessions that whenFailed and drainTimeout end in a second at most"),
         attribute!("firstBytesTimeout" => TIMEOUT first_bytes_timeout, Optional, AddAndSet,
             "how long a client may take to send a PROXY header, or the name that it asks for"),
+        attribute!("log" => FLAG log, Optional, AddAndSet,
+            "whether its sessions are logged, where <logging connections> says so"),
     ],
 };
 
@@ -392,5 +403,7 @@ pub(super) static LOGGING: ElementTable<Logging> = ElementTable {
         attribute!("file" => PATH file, Optional, Nothing, "file that messages go to"),
         attribute!("connections" => FLAG connections, Optional, Nothing,
             "whether each session is logged"),
+        attribute!("format" => LOG_FORMAT format, Optional, Nothing,
+            "how sessions are logged: tcplog, json, or a text with %{NAME} fields"),
     ],
 };

@@ -9,8 +9,8 @@ use super::error::Error;
 use super::listener::{networks_text, proxy_text, send_proxy_text};
 use super::value::{NO_ADDRESS, Value, ValueKind, mode_text, path_text, seconds_text};
 use super::{
-    Access, CustomNames, Endpoint, HostState, Initial, ListenAddress, Network, ProxyVersion,
-    Scheduler, Source, WhenFailed,
+    Access, CustomNames, Endpoint, HostState, Initial, ListenAddress, LogFormat, Network,
+    ProxyVersion, Scheduler, Source, WhenFailed,
 };
 
 /// How values of a kind are parsed and written.
@@ -24,6 +24,12 @@ pub(super) const NAME: Codec<String> = Codec {
     kind: ValueKind::NewName,
     parse: |value, _| value.name(),
     text: |name| Some(name.clone()),
+};
+/// A name that may be left out.
+pub(super) const OPTIONAL_NAME: Codec<Option<String>> = Codec {
+    kind: ValueKind::NewName,
+    parse: |value, _| value.name().map(Some),
+    text: Option::clone,
 };
 pub(super) const HOST_ADDRESS: Codec<Endpoint> = Codec {
     kind: ValueKind::HostAddress,
@@ -188,6 +194,12 @@ pub(super) const HOST_NAMES: Codec<Vec<String>> = Codec {
     kind: ValueKind::HostNames,
     parse: |value, _| value.host_names(),
     text: |names| Some(names.join(" ")).filter(|names| !names.is_empty()),
+};
+
+pub(super) const LOG_FORMAT: Codec<LogFormat> = Codec {
+    kind: ValueKind::LogFormat,
+    parse: |value, _| value.log_format(),
+    text: |format| Some(format.to_string()),
 };
 
 pub(super) const CHECK_KIND: Codec<CheckKind> = Codec {

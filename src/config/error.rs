@@ -5,7 +5,7 @@
 use std::fmt;
 
 use super::redact::{Quoted, Shown};
-use super::{AddressError, CheckError, Limit};
+use super::{AddressError, CheckError, Limit, LogFormat, LogFormatError};
 
 /// The byte order mark that some editors put in front of UTF-8.
 pub(super) const BYTE_ORDER_MARK: &str = "\u{feff}";
@@ -265,6 +265,15 @@ pub enum ErrorKind {
         /// What is taken.
         expected: &'static str,
     },
+    /// A format of the connection log that cannot be used.
+    LogFormat {
+        /// The attribute.
+        of: &'static str,
+        /// As written.
+        found: String,
+        /// Why.
+        error: LogFormatError,
+    },
     /// One of two attributes that must be set together.
     IncompletePair {
         /// The one that is there.
@@ -400,6 +409,9 @@ impl fmt::Display for ErrorKind {
             } => {
                 write!(f, "{of} is {} but must be {expected}", Quoted(found))
             }
+            ErrorKind::LogFormat { of, found, error } => {
+                write!(f, "{of} is {} but {error}", Quoted(found))
+            }
             ErrorKind::IncompletePair { attribute, other } => {
                 write!(
                     f,
@@ -411,6 +423,28 @@ impl fmt::Display for ErrorKind {
                 "user {} can never log in: give a password attribute or a <key>",
                 Quoted(user)
             ),
+        }
+    }
+}
+
+/// Why a text is no log format, after "but".
+impl fmt::Display for LogFormatError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LogFormatError::Unknown => {
+                f.write_str("must be tcplog, json, or a text with fields such as %{client}")
+            }
+            LogFormatError::TooLong => {
+                write!(f, "may have {} bytes at most", LogFormat::LONGEST)
+            }
+            LogFormatError::LonePercent => f.write_str(
+                "has a % that begins no field, such as %{client}: write %% for the character",
+            ),
+            LogFormatError::UnknownField { found, nearest } => {
+                let (open, close) = ("%{", "}");
+                write!(f, "there is no field {open}{}{close}", Shown(found))?;
+                suggest(f, *nearest, &[], [open, close])
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ mod error;
 pub mod internals;
 mod limit;
 mod listener;
+mod log_format;
 mod mask;
 mod network;
 mod read;
@@ -24,6 +25,7 @@ mod redact;
 mod route;
 mod scheduler;
 mod schema;
+mod seconds;
 mod serialize;
 mod settings;
 mod source;
@@ -38,6 +40,7 @@ pub use edit::{EditError, edit};
 pub use error::{Error, ErrorKind, Errors, Position};
 pub use limit::Limit;
 pub use listener::{Listener, ProxyVersion};
+pub use log_format::{LogFormat, LogFormatError, SessionField, Template, TemplatePart};
 pub(crate) use mask::has_hashes;
 pub use mask::{hide_passwords, leave_out_masked};
 pub use network::Network;
@@ -46,7 +49,9 @@ pub use route::{Route, RouteTable};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub use serialize::print;
-pub use settings::{Access, Admin, Control, Logging, Manager, PeriodicTask, Ssh, User, Web};
+pub use settings::{
+    Access, Admin, Control, General, Logging, Manager, PeriodicTask, Ssh, User, Web,
+};
 pub use source::Source;
 pub use value::ValueKind;
 
@@ -56,6 +61,8 @@ use std::time::Duration;
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
+    /// What holds for all of txlb.
+    pub general: General,
     /// The services, in the file's order.
     pub services: Vec<Service>,
     /// The admin interfaces and users; `None` without an `<admin>` element.
@@ -128,6 +135,8 @@ pub struct Service {
     /// How long a client may take to send what must be seen before its host is picked; more than 0
     /// (`firstBytesTimeout`).
     pub first_bytes_timeout: Duration,
+    /// Whether its sessions are logged, if any are.
+    pub log: bool,
     /// Where it listens, in the file's order; at least one.
     pub listens: Vec<Listener>,
     /// Which TLS clients go to a group of their own, in the file's order; may be empty.
@@ -148,6 +157,7 @@ impl Default for Service {
             drain_timeout: None,
             end_rate: 100,
             first_bytes_timeout: Duration::from_secs(5),
+            log: true,
             listens: Vec::new(),
             routes: Vec::new(),
             groups: Vec::new(),

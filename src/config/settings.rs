@@ -4,7 +4,22 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::ListenAddress;
+use super::{ListenAddress, LogFormat};
+
+/// The attributes of the outermost element, `<config>`: what holds for all of txlb.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct General {
+    /// What this txlb is called on pages, in prompts, metrics and the log; `None` is the name of
+    /// the machine.
+    pub name: Option<String>,
+}
+
+impl General {
+    /// What this txlb is called, on a machine of this name.
+    pub fn name_on<'a>(&'a self, machine: &'a str) -> &'a str {
+        self.name.as_deref().unwrap_or(machine)
+    }
+}
 
 /// `<admin>`: the admin interfaces and their users.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -204,6 +219,8 @@ impl Default for Control {
 pub struct Logging {
     /// A file; `None` logs to standard error.
     pub file: Option<PathBuf>,
-    /// One line for every session, in HAProxy's tcplog layout.
+    /// One line for every session (`connections`).
     pub connections: bool,
+    /// How these lines are written (`format`).
+    pub format: LogFormat,
 }

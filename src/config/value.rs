@@ -11,6 +11,8 @@ use super::credentials;
 use super::error::{Error, ErrorKind, Position, nearest};
 use super::listener::{networks_text, proxy_text, send_proxy_text};
 use super::redact::Quoted;
+use super::seconds::parse_seconds;
+pub(super) use super::seconds::seconds_text;
 use super::verb::{ListenChoice, View};
 use super::{
     Access, AddressError, CustomNames, Endpoint, Group, Host, HostState, Initial, ListenAddress,
@@ -75,6 +77,10 @@ pub enum ValueKind {
     Networks,
     /// `full` or `readonly`.
     Access,
+    /// The number of a change, as `history` shows it.
+    Generation,
+    /// `problems`.
+    Problems,
     /// `effect`, `running` or `stored`.
     View,
     /// A boolean.
@@ -101,6 +107,8 @@ pub enum ValueKind {
     Mode,
     /// Host names without ports.
     HostNames,
+    /// `tcplog`, `json`, or a text with `%{NAME}` fields.
+    LogFormat,
     /// A value of a check.
     Check(CheckValue),
     /// The name of an option.
@@ -145,6 +153,8 @@ impl ValueKind {
             ValueKind::Network => value.network()?.to_string(),
             ValueKind::Networks => networks_text(&value.networks()?),
             ValueKind::Access => value.access()?.as_str().to_owned(),
+            ValueKind::Generation => value.generation()?.to_string(),
+            ValueKind::Problems => value.problems()?.to_owned(),
             ValueKind::View => value.view()?.as_str().to_owned(),
             ValueKind::Flag | ValueKind::LooseFlag => value.boolean()?.to_string(),
             ValueKind::Seconds | ValueKind::Refresh | ValueKind::Grace => {
@@ -155,6 +165,7 @@ impl ValueKind {
             ValueKind::Path | ValueKind::SocketPath => path_text(&value.path()?),
             ValueKind::Mode => mode_text(value.mode()?),
             ValueKind::HostNames => value.host_names()?.join(" "),
+            ValueKind::LogFormat => value.log_format()?.to_string(),
             ValueKind::Check(of) => of.canonical(value)?,
             // What these name is looked up by their verbs.
             ValueKind::OptionName | ValueKind::OptionValue | ValueKind::Command => {
@@ -463,13 +474,6 @@ impl Value<'_> {
     }
 }
 
-/// Seconds as in a file, exact to the nanosecond; 0 for `None`.
-pub(super) fn seconds_text(duration: Option<Duration>) -> String {
-    let duration = duration.unwrap_or_default();
-    let text = format!("{}.{:09}", duration.as_secs(), duration.subsec_nanos());
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
 /// Permission bits as in a file.
 pub(super) fn mode_text(bits: u32) -> String {
     format!("{bits:04o}")
@@ -500,89 +504,9 @@ fn is_one_line(text: &str) -> bool {
     })
 }
 
-/// Parses digits with at most one point and an optional unit, exact to the nanosecond. Smaller
-/// parts are dropped; `None` if nothing but 0 would be left.
-fn parse_seconds(text: &str) -> Option<Duration> {
-    const NANOSECOND_DIGITS: usize = 9;
-    const SECOND_NS: u128 = 1_000_000_000;
-    const UNITS: [(&str, u128); 5] = [
-        ("ms", SECOND_NS / 1000),
-        ("s", SECOND_NS),
-        ("m", 60 * SECOND_NS),
-        ("h", 3600 * SECOND_NS),
-        ("d", 86_400 * SECOND_NS),
-    ];
-    let units = UNITS.into_iter();
-    let mut with_unit = units.filter_map(|(unit, ns)| Some((text.strip_suffix(unit)?, ns)));
-    let (number, unit_ns) = with_unit.next().unwrap_or((text, SECOND_NS));
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
-        return None;
-    }
-    let whole: u64 = match whole {
-        "" => 0,
-        whole => whole.parse().ok()?,
-    };
-    let kept = &fraction[..fraction.len().min(NANOSECOND_DIGITS)];
-    let fraction: u128 = format!("{kept:0<NANOSECOND_DIGITS$}").parse().ok()?;
-    let all_ns = u128::from(whole) * unit_ns + fraction * unit_ns / SECOND_NS;
-    let seconds = u64::try_from(all_ns / SECOND_NS).ok()?;
-    let duration = Duration::new(seconds, u32::try_from(all_ns % SECOND_NS).ok()?);
-    let says_zero = number.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-    (says_zero || !duration.is_zero()).then_some(duration)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn seconds_are_exact() {
-        let cases = [
-            ("0", Duration::ZERO),
-            ("5", Duration::from_secs(5)),
-            ("10.0", Duration::from_secs(10)),
-            ("0.000", Duration::ZERO),
-            (".5", Duration::from_millis(500)),
-            ("5.", Duration::from_secs(5)),
-            ("300000000.000000001", Duration::new(300_000_000, 1)),
-            ("0.30000000000000004", Duration::from_millis(300)),
-            ("5s", Duration::from_secs(5)),
-            ("500ms", Duration::from_millis(500)),
-            (".5ms", Duration::from_micros(500)),
-            ("1.5m", Duration::from_secs(90)),
-            ("2h", Duration::from_secs(7200)),
-            ("1d", Duration::from_secs(86_400)),
-            ("0ms", Duration::ZERO),
-        ];
-        for (text, duration) in cases {
-            assert_eq!(parse_seconds(text), Some(duration), "{text}");
-        }
-        let wrong = [
-            "",
-            ".",
-            "-1",
-            "+1",
-            "NaN",
-            "inf",
-            "1e3",
-            "s",
-            ".ms",
-            "5 s",
-            "5S",
-            "5sm",
-            "5us",
-            "0.0000001ms",
-            " 5",
-            "1.2.3",
-            "0.0000000001",
-        ];
-        for text in wrong {
-            assert_eq!(parse_seconds(text), None, "{text}");
-        }
-        assert_eq!(parse_seconds(&"9".repeat(400)), None);
-    }
 
     #[test]
     fn a_name_has_1_to_255_bytes_and_fits_on_a_line() {

@@ -278,7 +278,7 @@ impl DataPlane {
     /// worker. Waits until each serves it and has closed the listeners that are not in it.
     fn publish_plan(&self) {
         self.resolutions.set_services(self.own_services());
-        let plan = Arc::new(self.running.plan(&self.config, &self.wanted));
+        let plan = Arc::new(self.running.plan(&self.config, &self.wanted, self.name()));
         let mut answers = Vec::new();
         for worker in &self.workers {
             let (done, answer) = channel();

@@ -14,7 +14,9 @@ use super::data_plane::Listening;
 use super::handle::{Actor, Response, ResponseData};
 use super::running::Renames;
 use super::save::Saved;
+use super::undo::Undo;
 use super::wanted::ResolveScope;
+use crate::calendar::since_1970_ms;
 use crate::config::verb::{GroupKey, Verb, apply_all_seen};
 use crate::config::{Config, Group, Warning};
 use crate::log_targets;
@@ -91,14 +93,59 @@ impl Controller {
         let notes = newly_missed_weights(&before, &next);
         let prepared = self.put_in_force(next, &Renames::new(verbs, &before), ResolveScope::New)?;
         let generation = self.data_plane.generation();
-        for verb in verbs {
-            let was = verb.previous_values(&before);
-            let was = was.map_or_else(String::new, |was| format!(", was {was}"));
-            let text = format!("generation {generation}: {verb}{was}; by {actor}");
+        let lines: Vec<_> = verbs
+            .iter()
+            .map(|verb| {
+                let was = verb.previous_values(&before);
+                let was = was.map_or_else(String::new, |was| format!(", was {was}"));
+                format!("{verb}{was}")
+            })
+            .collect();
+        for line in &lines {
+            let text = format!("generation {generation}: {line}; by {actor}");
             self.record(Topic::Change, &text);
         }
+        self.remember(actor, lines, before);
         prepared.commit_log();
         Ok(notes.join("; "))
+    }
+
+    /// Adds the change that has just been made to the history.
+    fn remember(&mut self, actor: &Actor, lines: Vec<String>, before: Config) {
+        let made = (
+            self.data_plane.generation(),
+            since_1970_ms(SystemTime::now()),
+        );
+        self.history.add(made, actor.to_string(), lines, before);
+    }
+
+    /// Executes the verb `undo`.
+    pub(super) fn undo(&mut self, actor: &Actor, change: Option<u64>, force: bool) -> Response {
+        let outcome = self.try_undo(actor, change, force);
+        self.answer(outcome)
+    }
+
+    fn try_undo(
+        &mut self,
+        actor: &Actor,
+        change: Option<u64>,
+        force: bool,
+    ) -> Result<String, String> {
+        let Undo { generation, verbs } = self.history.undo(change, self.data_plane.config())?;
+        // Verbs between two configurations insist where hosts that are not seen to fail would do.
+        let verbs: Vec<Verb> = verbs.into_iter().map(|it| it.with_force(force)).collect();
+        let before = self.data_plane.generation();
+        let notes = self.try_change(actor, &verbs)?;
+        if self.data_plane.generation() == before {
+            return Ok(notes);
+        }
+        self.history.mark_undo(generation);
+        let done = format!("generation {generation} is undone");
+        Ok([done, notes]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join("; "))
     }
 
     /// Puts `next` in force. The caller commits the log last, once everything is logged.
@@ -262,6 +309,7 @@ impl Controller {
     ) -> Result<Reloaded, String> {
         let path = file.path().display().to_string();
         let lost = lost(self.unsaved(), &config);
+        let before = self.data_plane.config().clone();
         let prepared = self
             .put_in_force(config.clone(), &Renames::default(), ResolveScope::All)
             .map_err(|error| format!("{path}: {error}"))?;
@@ -273,6 +321,7 @@ impl Controller {
         let generation = self.data_plane.generation();
         let text = format!("{message} as generation {generation}; by {actor}");
         self.record(Topic::Reload, &text);
+        self.remember(actor, vec![message.clone()], before);
         // From here on the new log is used: the line above is the last one of the old log.
         prepared.commit_log();
         self.stored = Some(Stored::new(file, config));

@@ -21,7 +21,8 @@ use super::handle::{
 };
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
-use super::status::{Outcome, Sessions, Status, StoredStatus, table};
+use super::status::{Outcome, Status, StoredStatus, table};
+use super::undo::UndoHistory;
 use crate::calendar::since_1970_ms;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
 use crate::config::{Config, Reading, edit, hide_passwords, print};
@@ -41,9 +42,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long workers may take to close their listeners. They take a second where clients come
 /// faster than they are accepted.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Limit of listed sessions.
-const MAX_LISTED_SESSIONS: usize = 10_000;
 
 /// How long workers may take to list sessions.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -136,6 +134,7 @@ pub(super) struct Controller {
     pub(super) autosave: Autosave,
     pub(super) stopping: bool,
     pub(super) ending: Ending,
+    pub(super) history: UndoHistory,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
     /// Changes that are not in the file; `None` while not computed.
@@ -156,6 +155,7 @@ impl Controller {
             autosave,
             stopping: false,
             ending: Ending::default(),
+            history: UndoHistory::default(),
             last_reload: None,
             last_save: None,
             unsaved: None,
@@ -274,6 +274,7 @@ impl Controller {
                 let outcome = self.retry(host);
                 self.answer(outcome)
             }
+            Action::Undo { change, force } => self.undo(actor, *change, *force),
             Action::SaveConfig { force } => self.save(*force),
             Action::Reload { force } => self.reload(actor, *force),
             Action::EndSession { id } => {
@@ -309,8 +310,10 @@ impl Controller {
             Ok(_) => {
                 let text = format!("generation {generation}: {shown}; by {actor}");
                 match action {
-                    // The reload has recorded its result itself.
-                    Action::Reload { .. } => log::info!(target: log_targets::CONTROL, "{text}"),
+                    // These have recorded what they did themselves.
+                    Action::Reload { .. } | Action::Undo { .. } => {
+                        log::info!(target: log_targets::CONTROL, "{text}")
+                    }
                     Action::SaveConfig { .. } => self.record(Topic::Save, &text),
                     _ => self.record(Topic::Change, &text),
                 }
@@ -392,7 +395,10 @@ impl Controller {
 
     fn answer_question(&mut self, question: &Question) -> Response {
         let data = match question {
-            Question::Status => ResponseData::Status(Box::new(self.status())),
+            Question::Status(filter) => match self.status().selected(filter) {
+                Ok(status) => ResponseData::Status(Box::new(status)),
+                Err(why) => return self.answer(Err(why)),
+            },
             Question::Sessions => ResponseData::Sessions(self.sessions()),
             Question::Ready { service } => return self.ready(service.as_deref()),
             Question::Config { view } => match self.view(*view) {
@@ -403,6 +409,7 @@ impl Controller {
                 return self.answer(Err(NO_FILE.to_owned()));
             }
             Question::Diff => ResponseData::Lines(table::script(self.unsaved())),
+            Question::History => ResponseData::Lines(self.history.lines()),
             Question::Complete { line } => {
                 let own = self.data_plane.own_schedulers();
                 ResponseData::Lines(complete(line, self.data_plane.config(), &own))
@@ -448,23 +455,6 @@ impl Controller {
             _ => {}
         }
         self.answer(outcome).with(ResponseData::Lines(lines))
-    }
-
-    fn sessions(&self) -> Sessions {
-        let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
-        let deadline = Instant::now() + LIST_TIMEOUT;
-        let mut sessions = Sessions::default();
-        // Ends when all workers have hung up.
-        while let Ok(slice) =
-            slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            sessions.list.extend(slice.sessions);
-            sessions.more += slice.more;
-        }
-        sessions
-            .list
-            .sort_by_key(|it| (u64::MAX - it.age_ms, it.id));
-        sessions
     }
 
     /// The verbs that lead from the stored configuration to the running one; none without a file.

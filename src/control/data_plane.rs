@@ -26,6 +26,7 @@ use crate::config::{Config, CustomNames, Endpoint};
 use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;
 use crate::os::listen::{self, BindAddress};
+use crate::os::{resources, usage};
 use crate::relay::{
     ClientLookup, Clock, EndRequest, EventBus, FoundSession, Group, SessionFilter, SessionListPart,
     SessionListRequest, Shared, Topic, WorkerMessage,
@@ -97,6 +98,11 @@ impl DataPlane {
     /// The number of the configuration in force, from 1.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// What this txlb is called.
+    pub(super) fn name(&self) -> &str {
+        self.config.general.name_on(resources::machine_name())
     }
 
     /// Number of open sessions.
@@ -314,7 +320,10 @@ impl Bound {
             ..options
         };
         // Read now: the sandbox may hide it later.
-        let _ = addresses::local_port_range();
+        let _ = (addresses::local_port_range(), resources::machine_name());
+        if fd_budget::has_page(&config) {
+            usage::prepare();
+        }
         let listeners = Listeners::with(Inheritance::new(inherited));
         let mut wanted = wanted::wanted_before_start(&config)?;
         listeners.inheritance.add_named(&config, &mut wanted);

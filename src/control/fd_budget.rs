@@ -2,7 +2,7 @@
 //! What is not configured reserves none.
 
 use crate::config::{Admin, Config, Endpoint};
-use crate::os::resources;
+use crate::os::{resources, usage};
 
 /// Reserved for standard streams, signals, recovery, and files that are open for a moment: the
 /// configuration while saved, a log while reopened.
@@ -92,19 +92,30 @@ fn reserved(limit: u64, config: &Config, workers: usize, listeners: usize) -> u6
     RESERVED + worker * workers as u64 + names + probes + interfaces(limit, config)
 }
 
+/// Whether the admin page is enabled.
+pub(super) fn has_page(config: &Config) -> bool {
+    let web = config.admin.as_ref().and_then(|admin| admin.web.as_ref());
+    web.is_some_and(|web| web.enable)
+}
+
 /// Descriptors of the enabled admin interfaces.
 fn interfaces(limit: u64, config: &Config) -> u64 {
     let admin = config.admin.as_ref();
-    let web = |admin: &Admin| admin.web.as_ref().is_some_and(|web| web.enable);
     let ssh = |admin: &Admin| admin.ssh.as_ref().is_some_and(|ssh| ssh.enable);
     let are_open = [
         (config.control.is_some(), MAX_CLIENTS),
-        (admin.is_some_and(web), MAX_PEOPLE),
+        (has_page(config), MAX_PEOPLE),
         (admin.is_some_and(ssh), MAX_PEOPLE),
     ];
     let open = are_open.into_iter().filter(|(is_open, _)| *is_open);
-    open.map(|(_, clients)| INTERFACE_OWN + clients.min(limit / CLIENTS_SHARE))
-        .sum()
+    let clients = open.map(|(_, clients)| INTERFACE_OWN + clients.min(limit / CLIENTS_SHARE));
+    // Metrics tell what the process takes.
+    let figures = if has_page(config) {
+        usage::DESCRIPTORS
+    } else {
+        0
+    };
+    clients.sum::<u64>() + figures
 }
 
 #[cfg(test)]
@@ -125,11 +136,11 @@ mod tests {
         let all = "<control socket='/c'/><admin><web listen='127.0.0.1:0'/></admin>";
         let reserved = |limit, hosts, others| reserved(limit, &config(hosts, others), 2, 1);
         assert!(reserved(1024, 2, "") <= 40 && reserved(64, 2, "") <= 30);
-        let both = 2 * (INTERFACE_OWN + MAX_CLIENTS);
+        let both = 2 * (INTERFACE_OWN + MAX_CLIENTS) + usage::DESCRIPTORS;
         assert_eq!(reserved(1024, 2, all) - reserved(1024, 2, ""), both);
         assert_eq!(
             reserved(64, 2, all) - reserved(64, 2, ""),
-            2 * (INTERFACE_OWN + 2)
+            2 * (INTERFACE_OWN + 2) + usage::DESCRIPTORS
         );
         assert_eq!(reserved(1024, 100, "") - reserved(1024, 0, ""), 64);
         let named = "<service name='n'><listen ip='127.0.0.1:0'/><group name='g' enable='1'>\

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::signals::{PendingSignals, Signal, bit};
 use super::status::{Sessions, Status, table};
 use super::threads::Liveness;
-use crate::config::verb::{Command, Question, Verb};
+use crate::config::verb::{Command, Question, StatusFilter, Verb};
 use crate::json::{Json, Object};
 
 /// Grace for open sessions after TERM, and after `shutdown` without `grace=`.
@@ -89,7 +89,7 @@ impl Handle {
 
     /// The status. After the controller's end it is empty, and `stopping`.
     pub fn status(&self) -> Status {
-        match self.ask(Question::Status) {
+        match self.ask(Question::Status(StatusFilter::default())) {
             ResponseData::Status(status) => *status,
             _ => Status {
                 stopping: true,

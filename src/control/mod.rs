@@ -24,13 +24,14 @@ mod save;
 mod signals;
 mod status;
 mod threads;
+mod undo;
 mod wanted;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
-#[cfg(feature = "web")]
 pub(crate) use crate::relay::{Backend, Escaped};
 pub use crate::relay::{
-    ClientLookup, EndReason, Event, HostName, Phase, RecentEvent, SessionEnd, SessionStatus, Topic,
+    ClientLookup, DURATIONS_S, EndReason, EndedSessions, Event, HostName, Phase, RecentEvent,
+    SessionEnd, SessionStatus, Topic,
 };
 pub(crate) use crate::relay::{EventBus, Subscription};
 pub use apply::{Commit, Reconfigure};

@@ -7,7 +7,7 @@ use super::recovery::WatchedGroup;
 use super::wanted::WantedListeners;
 use crate::config::verb::{GroupKey, Verb};
 use crate::config::{self, Config, Control, RouteTable};
-use crate::relay::{Group, ListenerPlan, Plan, Routes, Service, ServiceStats};
+use crate::relay::{Group, ListenerPlan, Plan, Routes, Service, ServiceStats, SessionLog};
 
 /// Names of a service and a group.
 type ServiceGroup = (String, String);
@@ -61,8 +61,8 @@ impl Running {
             })
     }
 
-    /// The plan for the workers.
-    pub(super) fn plan(&self, config: &Config, wanted: &WantedListeners) -> Plan {
+    /// The plan for the workers of a txlb that is called `name`.
+    pub(super) fn plan(&self, config: &Config, wanted: &WantedListeners, name: &str) -> Plan {
         let services: HashMap<&str, Arc<Service>> = config
             .services
             .iter()
@@ -79,7 +79,10 @@ impl Running {
         Plan {
             listeners: listeners.collect(),
             services: config.services.len(),
-            log_sessions: config.logging.connections,
+            session_log: config.logging.connections.then(|| SessionLog {
+                format: config.logging.format.clone(),
+                instance: name.to_owned(),
+            }),
             has_client_lookup: config.control.as_ref().is_some_and(Control::answers_amp),
         }
     }
@@ -90,6 +93,7 @@ impl Running {
             timeouts: service.timeouts.into(),
             first_bytes_ms: u64::try_from(service.first_bytes_timeout.as_millis())
                 .unwrap_or(u64::MAX),
+            log: service.log,
             routes: self.routes(service),
             group: Arc::clone(self.group(&service.name, &service.enabled)?),
             stats: Arc::clone(self.service_stats.get(&service.name)?),

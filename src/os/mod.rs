@@ -13,3 +13,4 @@ pub mod resources;
 pub mod rights;
 pub mod sockets;
 pub mod state;
+pub mod usage;

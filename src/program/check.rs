@@ -29,7 +29,7 @@ use crate::folders::RUNTIME_FOLDER;
 use crate::logging::LogDestination;
 use crate::privileges::{Privileges, change_root};
 use crate::startup::file_exit;
-use crate::{exit, startup};
+use crate::{exit, looked_at, startup};
 
 /// Read timeout for a configuration that is a pipe: init scripts wait for the check.
 const PIPE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -69,29 +69,42 @@ pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) ->
             let why = Error::ClientAddresses;
             exit::print_error(&format!("{}: warning: {why}", file.display()))?;
         }
-        check_surroundings(file, config, output)?;
+        let resolutions = resolve(config)?;
+        if output == CheckOutput::Details {
+            looked_at::print(file, config, &resolutions, user, lacks_right)?;
+        }
+        check_surroundings(file, config, &resolutions, output)?;
     }
     match output {
         CheckOutput::Config => exit::print(&print(config)),
-        CheckOutput::Verdict => {
+        CheckOutput::Verdict | CheckOutput::Details => {
             exit::print_error(&format!("{}: the configuration is good", file.display()))
         }
         CheckOutput::Warnings => Ok(()),
     }
 }
 
+/// Resolves the names of hosts and listeners.
+fn resolve(config: &Config) -> Result<Resolutions, Exit> {
+    let names = &config.host_names() | &config.listen_names();
+    resolve_names(names, RESOLVE_TIMEOUT)
+        .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))
+}
+
 /// Warns of names that do not resolve, of sessions that would go in circles, and of what would
 /// keep txlb from starting on this machine.
-fn check_surroundings(file: &Path, config: &Config, output: CheckOutput) -> Result<(), Exit> {
-    let names = &config.host_names() | &config.listen_names();
-    let resolutions = resolve_names(names, RESOLVE_TIMEOUT)
-        .map_err(|error| Exit::new(Exit::OTHER, &format!("txlb: {error}")))?;
+fn check_surroundings(
+    file: &Path,
+    config: &Config,
+    resolutions: &Resolutions,
+    output: CheckOutput,
+) -> Result<(), Exit> {
     let unresolved = resolutions.iter().filter_map(|(name, answer)| {
         let reason = answer.as_ref().err()?;
         Some(format!("the name {name} does not resolve: {reason}"))
     });
-    let problems = find_problems(config, &resolutions);
-    let circles = routing_loop_warnings(config, &resolutions);
+    let problems = find_problems(config, resolutions);
+    let circles = routing_loop_warnings(config, resolutions);
     for warning in unresolved.chain(circles).chain(problems.warnings) {
         exit::print_error(&format!("{}: warning: {warning}", file.display()))?;
     }
@@ -289,7 +302,7 @@ impl Problems {
 }
 
 /// All listeners that are opened at the start, each with a text that says which it is.
-fn listeners(config: &Config) -> Vec<(String, &ListenAddress, ListenOptions)> {
+pub(crate) fn listeners(config: &Config) -> Vec<(String, &ListenAddress, ListenOptions)> {
     let mut all = Vec::new();
     for service in &config.services {
         let what = format!("service {}", service.name);

@@ -12,6 +12,7 @@ mod demo;
 mod exit;
 mod folders;
 mod logging;
+mod looked_at;
 mod passwd;
 mod pidfile;
 mod privileges;

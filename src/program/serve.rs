@@ -241,12 +241,13 @@ fn raise_limit() -> Option<u64> {
 fn log_start(status: &Status) {
     let Status {
         version,
+        name,
         process,
         workers,
         ..
     } = status;
-    let workers = plural(*workers, "worker");
-    log::info!("txlb {version} runs as process {process} with {workers}");
+    let (workers, name) = (plural(*workers, "worker"), name.escape_debug());
+    log::info!("txlb {version} runs as process {process} with {workers}, named {name}");
 }
 
 fn log_descriptors(before: Option<u64>, sessions: usize) {

@@ -52,6 +52,7 @@ impl SessionBench {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
             first_bytes_ms: 0,
+            log: true,
             routes: None,
             group: Arc::new(Group::new(&service.name, &group.name, pool)),
             stats: Arc::default(),

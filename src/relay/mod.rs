@@ -46,15 +46,14 @@ pub(crate) use end_rate::{EndRate, INTERVAL_MS};
 pub(crate) use ending::{
     EndCause, EndRequest, FoundSession, HostCauses, SessionFilter, address_of, keep_longest_silent,
 };
-pub(crate) use events::tcplog::Backend;
-#[cfg(feature = "web")]
-pub(crate) use events::tcplog::Escaped;
+pub(crate) use events::session_line::SessionLog;
+pub(crate) use events::tcplog::{Backend, Escaped};
 pub use events::{Event, HostName, RecentEvent, SessionEnd, Topic};
 pub(crate) use events::{EventBus, Subscription};
 pub use failure::EndReason;
 pub(crate) use failure::ResourceError;
 pub(crate) use mailbox::{Mailbox, WorkerLiveness, WorkerMessage};
-pub use plan::ListenKey;
+pub use plan::{DURATIONS_S, EndedSessions, ListenKey};
 pub(crate) use plan::{Group, ListenerPlan, Plan, Routes, Service, ServiceStats};
 pub(crate) use probe::{Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, probe_timeout_ms};
 pub use session::Phase;

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::client_hello::ClientHello;
 use super::events::health_log::{self, HealthLog};
+use super::events::session_line::SessionLog;
 use super::events::{HostName, RecentEvents};
+use super::failure::EndReason;
 use super::session::TimeoutsMs;
 use crate::balance::{HealthChange, Host, HostId, HostPool};
 use crate::config::{CheckKind, Network, RouteTable};
@@ -46,8 +48,8 @@ pub(crate) struct Plan {
     pub(crate) listeners: HashMap<ListenKey, ListenerPlan>,
     /// How many services the configuration has.
     pub(crate) services: usize,
-    /// Whether each session is logged.
-    pub(crate) log_sessions: bool,
+    /// How each session is logged, unless its service says otherwise; `None` is not at all.
+    pub(crate) session_log: Option<SessionLog>,
     /// Whether hosts can ask which client a connection belongs to.
     pub(crate) has_client_lookup: bool,
 }
@@ -105,6 +107,8 @@ pub(crate) struct Service {
     pub(crate) timeouts: TimeoutsMs,
     /// How long a client may take to say what is to be known before its host is picked.
     pub(crate) first_bytes_ms: u64,
+    /// Whether its sessions are logged, if any are.
+    pub(crate) log: bool,
     /// `None`: nobody's first bytes are looked at for a route.
     pub(crate) routes: Option<Routes>,
     /// The group that gets new sessions.
@@ -221,6 +225,25 @@ impl Group {
 pub(crate) struct ServiceStats {
     open: AtomicU64,
     total: AtomicU64,
+    ended: [AtomicU64; EndReason::ALL.len()],
+    durations: [AtomicU64; DURATIONS_S.len() + 1],
+    duration_ms: AtomicU64,
+}
+
+/// Upper bounds of the histogram of durations, in seconds. Longer ones are in one more bucket.
+pub const DURATIONS_S: [u64; 6] = [1, 10, 60, 600, 3600, 86_400];
+
+/// The sessions of a service that have ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct EndedSessions {
+    /// By reason.
+    pub reasons: Vec<(EndReason, u64)>,
+    /// By duration: up to each bound of [`DURATIONS_S`] and longer than the one before, and longer
+    /// than the last.
+    pub durations: [u64; DURATIONS_S.len() + 1],
+    /// All durations together, in milliseconds.
+    pub duration_ms: u64,
 }
 
 impl ServiceStats {
@@ -231,6 +254,26 @@ impl ServiceStats {
 
     pub(crate) fn count_end(&self) {
         self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts how a session ended, and after how long.
+    pub(crate) fn count_ended(&self, reason: EndReason, duration_ms: u64) {
+        let bucket = DURATIONS_S.partition_point(|bound_s| bound_s * 1000 < duration_ms);
+        self.ended[reason.index()].fetch_add(1, Ordering::Relaxed);
+        self.durations[bucket].fetch_add(1, Ordering::Relaxed);
+        self.duration_ms.fetch_add(duration_ms, Ordering::Relaxed);
+    }
+
+    /// How sessions ended so far.
+    pub(crate) fn ended(&self) -> EndedSessions {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        EndedSessions {
+            reasons: EndReason::ALL
+                .map(|reason| (reason, count(&self.ended[reason.index()])))
+                .to_vec(),
+            durations: self.durations.each_ref().map(count),
+            duration_ms: count(&self.duration_ms),
+        }
     }
 
     /// Sessions open now.
@@ -259,6 +302,7 @@ impl Service {
             name: service.name.clone(),
             timeouts: service.timeouts.into(),
             first_bytes_ms: 5000,
+            log: true,
             routes: None,
             group: Arc::new(Group::new("s", "g", pool)),
             stats: Arc::default(),

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::connection::Connection;
+use super::events::session_line::{SessionLine, SessionLog};
 use super::events::tcplog::TcpLogLine;
 use super::events::{Event, SessionEnd};
 use super::failure::EndReason;
@@ -17,6 +18,7 @@ use super::session::Phase;
 use super::shared::Shared;
 use super::slab::Slab;
 use super::transport::Transport;
+use crate::config::SessionField;
 use crate::log_targets;
 
 /// Slots listed in one iteration. Each session costs a short lock, a system call (its local
@@ -134,15 +136,44 @@ pub(super) fn report_end<T: Transport>(
     reason: EndReason,
     now_ms: u64,
 ) {
-    if plan.log_sessions {
-        let session = &SessionRecord::new(connection, now_ms);
-        let (group_open, host_open) = {
-            let pool = connection.group.pool();
-            let picked = connection.picked.as_ref();
-            let host_open = picked.map_or(0, |picked| pool.open_on(picked.id));
-            (pool.open(), host_open)
-        };
-        let line = TcpLogLine {
+    let log = plan.session_log.as_ref();
+    if let Some(log) = log.filter(|_| connection.admission.service.log) {
+        log_end(connection, shared, log, reason, now_ms);
+    }
+    shared.recent_events.event_bus().publish(|| {
+        let session = SessionRecord::new(connection, now_ms);
+        let accepted_wall_ms = shared.clock.wall_ms(session.started_ms);
+        Event::SessionEnded(Box::new(session.into_end(accepted_wall_ms, reason)))
+    });
+}
+
+/// Logs a session that has ended.
+fn log_end<T: Transport>(
+    connection: &Connection<T>,
+    shared: &Shared<T>,
+    log: &SessionLog,
+    reason: EndReason,
+    now_ms: u64,
+) {
+    let session = &SessionRecord::new(connection, now_ms);
+    let failed = match log.has(SessionField::Tried) {
+        true => connection.session.failed_hosts(),
+        false => &[],
+    };
+    let (group_open, host_open, tried) = {
+        let pool = connection.group.pool();
+        let picked = connection.picked.as_ref();
+        let host_open = picked.map_or(0, |picked| pool.open_on(picked.id));
+        let tried = failed.iter().filter_map(|id| pool.host_name(*id)).collect();
+        (pool.open(), host_open, tried)
+    };
+    let asked = |field, address: fn(&T) -> Option<SocketAddr>| {
+        let transport = Some(&connection.transport).filter(|_| log.has(field));
+        transport.and_then(address)
+    };
+    let line = SessionLine {
+        log,
+        line: TcpLogLine {
             session,
             accepted_wall_ms: shared.clock.wall_ms(session.started_ms),
             reason,
@@ -152,14 +183,12 @@ pub(super) fn report_end<T: Transport>(
                 group_open as u64,
                 host_open as u64,
             ],
-        };
-        log::info!(target: log_targets::SESSIONS, "{line}");
-    }
-    shared.recent_events.event_bus().publish(|| {
-        let session = SessionRecord::new(connection, now_ms);
-        let accepted_wall_ms = shared.clock.wall_ms(session.started_ms);
-        Event::SessionEnded(Box::new(session.into_end(accepted_wall_ms, reason)))
-    });
+        },
+        tried,
+        listener: asked(SessionField::Listener, T::asked_address),
+        source: asked(SessionField::Source, T::local_address),
+    };
+    log::info!(target: log_targets::SESSIONS, "{line}");
 }
 
 /// One open session.

@@ -6,7 +6,7 @@ use txlb::admin::{Console, Reaction, Size, execute};
 use txlb::config::Access;
 use txlb::control::Actor;
 
-const CONFIG: &str = r#"<config>
+const CONFIG: &str = r#"<config name="lb1">
   <service name="web"><listen ip="127.0.0.1:0"/>
     <group name="main" enable="true">
       <host name="a" ip="127.0.0.1:1"/>
@@ -67,7 +67,7 @@ fn what_is_typed_is_done() {
     let mut desktop = Desktop::new(Access::Full, 80);
     let text = desktop.press(&format!("{WEIGH}7\r"));
     assert!(text.starts_with("txlb 2"), "{text}");
-    assert!(text.ends_with("ok generation 2\ntxlb>"), "{text}");
+    assert!(text.ends_with("ok generation 2\nlb1 txlb>"), "{text}");
     assert_eq!(desktop.weight(), 7);
     let text = desktop.press(&format!("{WEIGH}1000001\r"));
     assert!(text.contains("\nerror: "), "{text}");
@@ -81,10 +81,10 @@ fn what_is_typed_is_done() {
 fn a_batch_is_made_as_one_change_or_not_at_all() {
     let mut desktop = Desktop::new(Access::Full, 80);
     let text = desktop.press(&format!("begin\r{WEIGH}2\r{WEIGH}3\r"));
-    assert!(text.ends_with("\ntxlb (batch)>"), "{text}");
+    assert!(text.ends_with("\nlb1 txlb (batch)>"), "{text}");
     assert_eq!(desktop.weight(), 1);
     let text = desktop.press("commit\r");
-    assert!(text.ends_with("ok generation 2\ntxlb>"), "{text}");
+    assert!(text.ends_with("ok generation 2\nlb1 txlb>"), "{text}");
     assert_eq!(desktop.weight(), 3);
     desktop.press(&format!(
         "begin\r{WEIGH}4\r{}\rcommit\r",
@@ -114,7 +114,7 @@ fn names_are_completed_as_the_parser_wants_them() {
         "a                                        \"a name that is longer than its column\"";
     assert_eq!(rows[rows.len() - 2], listed);
     let text = desktop.press("\x7f\"a n\t\r");
-    assert!(text.ends_with("ok generation 2\ntxlb>"), "{text}");
+    assert!(text.ends_with("ok generation 2\nlb1 txlb>"), "{text}");
 }
 
 #[test]
@@ -150,7 +150,10 @@ fn what_is_watched_follows_the_clock() {
         "{text}"
     );
     let text = desktop.press(" ");
-    assert!(text.ends_with("txlb> status interval=2\ntxlb>"), "{text}");
+    assert!(
+        text.ends_with("lb1 txlb> status interval=2\nlb1 txlb>"),
+        "{text}"
+    );
     let mut out = Vec::new();
     let next = desktop.console.tick(9000, &desktop.office.handle, &mut out);
     assert_eq!((next, out.len()), (None, 0));

@@ -85,6 +85,7 @@ fn keys(verb: &CommandSchema) -> String {
         .iter()
         .map(|key| match (key.bare, key.value_kind) {
             (true, ValueKind::Command) => words(verbs().map(|verb| verb.name.to_owned())),
+            (true, ValueKind::Problems) => "problems".to_owned(),
             (true, _) => String::new(),
             (false, _) if key.repeats => format!("{}=...", key.name),
             (false, _) => format!("{}=", key.name),

@@ -408,3 +408,116 @@ fn a_difference_fed_to_it_makes_the_new_of_the_old_and_costs_no_client_anything(
     traffic.go_on(50);
     traffic.stop();
 }
+
+/// The last line of a list of changes that is indented: what was done by a change.
+fn changes(controlled: &Controlled) -> Vec<String> {
+    let history = controlled.tell(&["history"]);
+    let lines = history.lines().filter_map(|line| line.strip_prefix("    "));
+    lines.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_change_is_taken_back_by_whoever_may_make_one() {
+    let (_hosts, controlled) = start();
+    let file = running(&controlled);
+    controlled.tell(&["setWeight", "web:main/a", "weight=5"]);
+    controlled.tell(&["DRAIN", "web:main/b"]);
+    let history = controlled.tell(&["history"]);
+    let head = history.lines().next().unwrap();
+    assert!(
+        head.starts_with("3 at 20") && head.contains(" by uid "),
+        "{head}"
+    );
+    controlled.tell(&["undo"]);
+    assert_eq!(
+        changes(&controlled),
+        [
+            "hostAdminUp service=web group=main name=b, was state=drain",
+            "drainHost service=web group=main name=b, was state=up",
+            "setWeight service=web group=main name=a weight=5, was weight=1",
+        ]
+    );
+    let error = controlled.refused(&["undo", "3"]);
+    assert!(error.contains("generation 3 is undone already"), "{error}");
+    controlled.tell(&["setWeight", "web:main/a", "weight=6"]);
+    let error = controlled.refused(&["undo", "2"]);
+    assert!(
+        error.contains("generation 5 has changed the same"),
+        "{error}"
+    );
+    controlled.tell(&["undo"]);
+    controlled.tell(&["undo"]);
+    assert_eq!(running(&controlled), file);
+    // What leaves no usable host wants more than a number.
+    controlled.tell(&["drainHost", "web:main/a"]);
+    controlled.tell(&["addHost", "web:main/c", "ip=127.0.0.1:1"]);
+    controlled.tell(&["drainHost", "web:main/b"]);
+    let added = controlled.refused(&["undo", "9"]);
+    assert!(added.contains("would have no usable host"), "{added}");
+    controlled.tell(&["undo", "9", "force=true"]);
+}
+
+#[test]
+fn without_a_terminal_no_name_is_cut_and_a_part_can_be_asked_for() {
+    let name = "a name that is much longer than any column of a table";
+    let hosts = [Host::new("a"), Host::new("b")];
+    let config = web("", "roundr", &[hosts[0].address(), hosts[1].address()]);
+    let config = config.replace("name=\"b\"", &format!("name=\"{name}\""));
+    let controlled = Controlled::start(&config);
+    assert!(controlled.tell(&["status"]).contains(&format!(" {name} ")));
+    let part = controlled.tell(&["status", "web:main/a"]);
+    assert!(part.contains("\n  a ") && !part.contains(name), "{part}");
+    assert!(
+        controlled
+            .tell(&["status", "problems"])
+            .ends_with("\nno problems\n")
+    );
+    controlled.tell(&["drainHost", "web:main/a"]);
+    let problems = controlled.tell(&["status", "problems"]);
+    assert!(
+        problems.contains("\n  a ") && !problems.contains(name),
+        "{problems}"
+    );
+    let error = controlled.refused(&["status", "none"]);
+    assert!(error.contains("there is no service \"none\""), "{error}");
+}
+
+#[test]
+fn shells_are_told_names_and_nothing_where_nobody_answers() {
+    let (_hosts, controlled) = start();
+    let line = "line=drainHost service=web group=main name=";
+    assert_eq!(controlled.tell(&["complete", line]), "name=a\nname=b\n");
+    assert_eq!(
+        controlled.tell(&["complete", "line=drainHost we"]),
+        "web:main/a\nweb:main/b\n"
+    );
+    let nowhere = ctl(&controlled.place.file("nowhere"), &["complete", line]);
+    assert_eq!((nowhere.stdout.as_str(), nowhere.stderr.as_str()), ("", ""));
+    assert_ne!(nowhere.status, Some(0));
+}
+
+#[test]
+fn programs_for_haproxy_get_what_they_know() {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    let (_hosts, controlled) = start();
+    let ask = |line: &str| {
+        let mut socket = UnixStream::connect(&controlled.socket).unwrap();
+        socket.write_all(line.as_bytes()).unwrap();
+        let mut answer = String::new();
+        // The connection ends by itself, as HAProxy's does.
+        socket.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let stat = ask("show stat\n");
+    assert!(stat.starts_with("# pxname,svname,"), "{stat}");
+    assert!(stat.contains("\nweb:main,a,"), "{stat}");
+    let both = ask("show info;show servers state\n");
+    assert!(
+        both.contains("Name: txlb\n") && both.contains(" web:main 1 a "),
+        "{both}"
+    );
+    // In the page there is the same.
+    assert_eq!(stat.matches("\nweb").count(), 4);
+}

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use crate::support::client::{End, Session, connect, fate, read_all, who};
 use crate::support::config::web;
 use crate::support::host::{Host, Listener, Place, hang_up, reset};
+use crate::support::peer::free_address;
 use crate::support::txlb::{Folder, Txlb, command, run, text};
 use crate::support::until;
 use rustix::process::Signal;
@@ -158,10 +159,12 @@ struct Line {
 /// Waits for the next session line.
 fn session_line(txlb: &mut Txlb) -> Line {
     let line = txlb.wait_for(" web web:main/");
-    // The first word is the date.
+    // The first words are the date and the level, which is five columns wide.
     let words: Vec<&str> = line.split(' ').collect();
     let [
         _,
+        "INFO",
+        "",
         client,
         date,
         service,
@@ -236,6 +239,83 @@ fn a_session_is_one_line_in_haproxys_layout() {
         (line.bytes, line.state.as_str(), line.open.as_str()),
         (1234, "--", "1/1/1/1/0")
     );
+}
+
+/// The value of a key in a line of JSON, as it is written there.
+fn json_value<'a>(line: &'a str, key: &str) -> &'a str {
+    let (_, value) = line
+        .split_once(&format!("\"{key}\":"))
+        .unwrap_or_else(|| panic!("no {key}: {line}"));
+    let end = match value.strip_prefix('[') {
+        Some(list) => list.find(']').unwrap() + 2,
+        None => value.find([',', '}']).unwrap(),
+    };
+    &value[..end]
+}
+
+#[test]
+fn a_log_may_be_json_which_has_all_four_ends_of_a_session() {
+    let (place, listener) = (Place::new(), Listener::new());
+    let config = web("", "roundr", &[place.address(), listener.address()]);
+    let config = config.replace("<config>", "<config name=\"lb1\">");
+    let address = free_address();
+    let config = config.replace("127.0.0.1:0", &address.to_string());
+    let logging = "<logging connections=\"true\" format=\"json\"/></config>";
+    let mut txlb = Txlb::start(&config.replace("</config>", logging));
+    let mut client = connect(address);
+    client.write_all(b"question").unwrap();
+    hang_up(&client);
+    let mut host = listener.accept();
+    host.read_to_end(&mut Vec::new()).unwrap();
+    let source = host.peer_addr().unwrap();
+    host.write_all(b"answer").unwrap();
+    drop(host);
+    assert_eq!(read_all(&client).1, End::Clean);
+    let line = txlb.wait_for("\"reason\":");
+    let quoted = |address: SocketAddr| format!("\"{address}\"");
+    for (key, value) in [
+        ("level", "\"INFO\"".to_owned()),
+        ("instance", "\"lb1\"".to_owned()),
+        ("service", "\"web\"".to_owned()),
+        ("group", "\"main\"".to_owned()),
+        ("host", "\"b\"".to_owned()),
+        ("client", quoted(client.local_addr().unwrap())),
+        ("listener", quoted(address)),
+        ("source", quoted(source)),
+        ("host_address", quoted(listener.address())),
+        ("bytes_to_host", "8".to_owned()),
+        ("bytes_to_client", "6".to_owned()),
+        ("tried", "[\"a\"]".to_owned()),
+        ("retries", "1".to_owned()),
+        ("reason", "\"finished\"".to_owned()),
+    ] {
+        assert_eq!(json_value(&line, key), value, "{key}: {line}");
+    }
+    // Whatever is logged is an object of one line.
+    for line in txlb.log() {
+        let is_object = line.starts_with("{\"time\":\"") && line.ends_with('}');
+        assert!(is_object, "{line}");
+    }
+}
+
+#[test]
+fn a_template_says_what_is_logged_and_a_service_may_be_left_out() {
+    let host = Host::new("a");
+    let config = web("", "roundr", &[host.address()]);
+    let logging = "<logging connections=\"true\" format=\"ended %{reason} at %{host}\"/></config>";
+    let config = config.replace("</config>", logging);
+    let mut txlb = Txlb::start(&config);
+    assert_eq!(who(txlb.address()), "a");
+    let line = txlb.wait_for("ended ");
+    assert!(line.ends_with(" INFO  ended finished at a"), "{line}");
+    let silent = config.replace("<service ", "<service log=\"false\" ");
+    txlb.reload(&silent);
+    assert_eq!(who(txlb.address()), "a");
+    txlb.reload(&config);
+    assert_eq!(who(txlb.address()), "a");
+    txlb.wait_for("ended ");
+    assert_eq!(txlb.stop(), Some(0));
+    assert_eq!(txlb.count("ended "), 2);
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn what_has_happened_has_the_same_time_at_each_look() {
     let page = Page::open();
     let moments = || {
         let metrics = page.look("/metrics").body;
-        let is_moment = |line: &&str| line.contains("_seconds") && !line.contains("uptime");
+        let is_moment = |line: &&str| line.contains("_time") && line.contains("_seconds");
         let metrics: Vec<_> = metrics
             .lines()
             .filter(is_moment)

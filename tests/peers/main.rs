@@ -13,6 +13,7 @@ mod checks;
 mod curl;
 mod examples;
 mod faults;
+mod hatop;
 mod postfix;
 mod programs;
 mod proxies;

@@ -14,6 +14,7 @@ mod users;
 use std::cell::Cell;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -83,6 +84,7 @@ impl Auth {
             users: Mutex::new(Arc::new(Users::new(users, None))),
             cache: Mutex::default(),
             slots: CheckSlots::new(clock),
+            failed: AtomicU64::new(0),
         }))
     }
 
@@ -169,6 +171,11 @@ impl Auth {
         slots
             .limiter()
             .is_known(ClientAddress::of(address), slots.now_ms())
+    }
+
+    /// Logins that have failed so far.
+    pub fn failed_logins(&self) -> u64 {
+        self.0.failed.load(Ordering::Relaxed)
     }
 
     /// Records a failed login and logs it.
@@ -265,6 +272,7 @@ struct Inner {
     users: Mutex<Arc<Users>>,
     cache: Mutex<LoginCache>,
     slots: CheckSlots,
+    failed: AtomicU64,
 }
 
 /// A login to be checked.
@@ -328,6 +336,7 @@ impl Inner {
 
     fn record_failure(&self, address: ClientAddress, name: &str, interface: &'static str) -> Login {
         log::warn!(target: log_targets::LOGINS, "{}", failure(address, name, interface));
+        self.failed.fetch_add(1, Ordering::Relaxed);
         let now_ms = self.slots.now_ms();
         self.slots.limiter().record_failure(address, name, now_ms);
         Login::Wrong

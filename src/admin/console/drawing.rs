@@ -5,6 +5,7 @@
 //! there.
 
 use super::editor::Editor;
+use super::keys::Key;
 use super::shell::{Backend, Reply, Size};
 use crate::non_printing::escape_non_printing;
 use crate::text::{columns, fits, fitting};
@@ -140,8 +141,14 @@ fn without_key(choices: &[String]) -> Vec<&str> {
 /// screen. Time is an argument, in milliseconds since an arbitrary start.
 #[derive(Debug)]
 pub(super) struct LiveView {
-    verb: &'static str,
+    question: String,
     interval_ms: u64,
+    /// Lines above the first that is shown.
+    skipped: usize,
+    /// The most that may be skipped, by the last reply.
+    max_skipped: usize,
+    /// Lines that a page has.
+    page: usize,
     /// When it is shown next; `None` before the first tick.
     due_ms: Option<u64>,
     /// It is to be shown at the next tick.
@@ -156,14 +163,36 @@ pub(super) const END_LIVE_VIEW: &[u8] = b"\x1b[?25h\x1b[?1049l";
 
 impl LiveView {
     /// Switches to the alternate screen.
-    pub(super) fn begin(verb: &'static str, interval_ms: u64, out: &mut Vec<u8>) -> LiveView {
+    pub(super) fn begin(question: String, interval_ms: u64, out: &mut Vec<u8>) -> LiveView {
         out.extend_from_slice(BEGIN_LIVE_VIEW);
         LiveView {
-            verb,
+            question,
             interval_ms,
+            skipped: 0,
+            max_skipped: 0,
+            page: 1,
             due_ms: None,
             needs_refresh: false,
         }
+    }
+
+    /// Scrolls by a key. Returns whether it is one that scrolls, and there is more to see.
+    pub(super) fn scroll(&mut self, key: Key) -> bool {
+        if self.max_skipped == 0 {
+            return false;
+        }
+        let skipped = match key {
+            Key::Up | Key::Text('k') => self.skipped.saturating_sub(1),
+            Key::Down | Key::Text('j') => self.skipped + 1,
+            Key::PageUp | Key::Text('b') => self.skipped.saturating_sub(self.page),
+            Key::PageDown | Key::Text(' ') => self.skipped + self.page,
+            Key::Home => 0,
+            Key::End => self.max_skipped,
+            _ => return false,
+        };
+        self.skipped = skipped.min(self.max_skipped);
+        self.needs_refresh = true;
+        true
     }
 
     /// Has the next tick show it again, such as after a change of size.
@@ -201,41 +230,57 @@ impl LiveView {
         // The last column stays empty: see `LineDrawing::draw`.
         let width = size.width() - 1;
         let columns = size.columns.saturating_sub(1);
-        let reply = backend.ask(self.verb, columns).unwrap_or(Reply {
+        let reply = backend.ask(&self.question, columns).unwrap_or(Reply {
             last: "error: txlb does not answer any more".to_owned(),
             ..Reply::default()
         });
         let interval = std::time::Duration::from_millis(self.interval_ms).as_secs_f64();
-        let head = format!("{} every {interval} s: any key goes back", self.verb);
+        let rows = usize::from(size.rows) - 1;
+        let lines = self.visible_lines(&reply, rows);
+        let scrolls = if self.max_skipped > 0 {
+            ", arrows scroll"
+        } else {
+            ""
+        };
+        let head = format!(
+            "{} every {interval} s: any key goes back{scrolls}",
+            self.question
+        );
         let (strong, plain) = match colours {
             true => ("\x1b[7m", "\x1b[0m"),
             false => ("", ""),
         };
         let head = fitting(&head, width);
         let mut screen = format!("\x1b[H{strong}{head}{plain}\x1b[K");
-        for line in lines_that_fit(&reply, usize::from(size.rows) - 1) {
+        for line in lines {
             let clean = escape_non_printing(&line);
             screen += &format!("\r\n{}\x1b[K", fitting(&clean, width));
         }
         screen += "\x1b[J";
         out.extend_from_slice(screen.as_bytes());
     }
-}
 
-/// As many lines as there are rows. If some are left out, the last one says how many.
-fn lines_that_fit(reply: &Reply, rows: usize) -> Vec<String> {
-    let mut lines = reply.lines.clone();
-    if !reply.ok || lines.is_empty() {
-        lines.push(reply.last.clone());
+    /// As many lines as there are rows, from where it was scrolled to. If some are left out below,
+    /// the last one says how many.
+    fn visible_lines(&mut self, reply: &Reply, rows: usize) -> Vec<String> {
+        let mut lines = reply.lines.clone();
+        if !reply.ok || lines.is_empty() {
+            lines.push(reply.last.clone());
+        }
+        // The last row is for the line that says how many are left.
+        self.page = rows.saturating_sub(1).max(1);
+        self.max_skipped = lines.len().saturating_sub(rows);
+        self.skipped = self.skipped.min(self.max_skipped);
+        lines.drain(..self.skipped);
+        if lines.len() > rows {
+            let most = rows.saturating_sub(1);
+            let left = lines.len() - most;
+            lines.truncate(most);
+            lines.push(format!("({left} more lines)"));
+            lines.truncate(rows);
+        }
+        lines
     }
-    if lines.len() > rows {
-        let most = rows.saturating_sub(1);
-        let left = lines.len() - most;
-        lines.truncate(most);
-        lines.push(format!("({left} more lines)"));
-        lines.truncate(rows);
-    }
-    lines
 }
 
 #[cfg(test)]

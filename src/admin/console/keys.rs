@@ -20,6 +20,8 @@ pub(super) enum Key {
     End,
     Up,
     Down,
+    PageUp,
+    PageDown,
     /// Ctrl-K.
     CutToEnd,
     /// Ctrl-U.
@@ -214,6 +216,8 @@ impl KeyDecoder {
             (b"1" | b"7", b'~') => Key::Home,
             (b"4" | b"8", b'~') => Key::End,
             (b"3", b'~') => Key::Delete,
+            (b"5", b'~') => Key::PageUp,
+            (b"6", b'~') => Key::PageDown,
             (b"", _) => cursor_key(last, false),
             // With Ctrl or Alt.
             (b"1;5" | b"1;3" | b"5" | b"3", _) => cursor_key(last, true),

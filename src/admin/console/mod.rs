@@ -51,6 +51,7 @@ impl Console {
             "txlb {}: help shows what there is, Tab completes, exit ends.{may}{unsaved}",
             status.version
         );
+        self.shell.set_name(&status.name);
         self.shell.greet(&greeting, out);
     }
 

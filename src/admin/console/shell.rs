@@ -6,7 +6,7 @@
 use super::drawing::{END_LIVE_VIEW, LineDrawing, LiveView, choice_columns};
 use super::editor::{Completion, EditResult, Editor, MAX_LINE};
 use super::keys::{Key, KeyDecoder};
-use crate::config::verb::{last_word, words};
+use crate::config::verb::{Command, last_word, words};
 use crate::non_printing::escape_non_printing;
 
 /// Answers lines and completes words: the controller's handle, or a control socket.
@@ -80,7 +80,9 @@ pub struct Shell {
     drawing: LineDrawing,
     size: Size,
     colours: bool,
-    prompt: &'static str,
+    /// In front of the prompt: which txlb it is, and a blank; or nothing.
+    name: String,
+    prompt: String,
     live_view: Option<LiveView>,
     /// The rest of the key that ended a live view is ignored.
     skip_key: bool,
@@ -109,11 +111,26 @@ impl Shell {
             drawing: LineDrawing::default(),
             size: size.sane(),
             colours,
-            prompt: PROMPT,
+            name: String::new(),
+            prompt: PROMPT.to_owned(),
             live_view: None,
             skip_key: false,
             is_ended: false,
         }
+    }
+
+    /// Has prompts begin with the name of the txlb, up to its first point.
+    pub fn set_name(&mut self, name: &str) {
+        let name = name.split('.').next().unwrap_or_default();
+        if !name.is_empty() {
+            self.name = format!("{} ", escape_non_printing(name));
+        }
+        self.set_prompt(false);
+    }
+
+    fn set_prompt(&mut self, is_in_batch: bool) {
+        let prompt = if is_in_batch { BATCH_PROMPT } else { PROMPT };
+        self.prompt = format!("{}{prompt}", self.name);
     }
 
     /// Shows a greeting and the prompt.
@@ -134,7 +151,10 @@ impl Shell {
     ) -> Reaction {
         for byte in bytes {
             for key in self.keys.decode(*byte).into_iter().flatten() {
-                if std::mem::take(&mut self.skip_key) || self.end_live_view(out) {
+                if std::mem::take(&mut self.skip_key) {
+                    continue;
+                }
+                if self.scroll(key, backend, out) || self.end_live_view(out) {
                     continue;
                 }
                 self.press(key, backend, out);
@@ -143,9 +163,10 @@ impl Shell {
                     return Reaction::End;
                 }
             }
-            // The first byte of a key ends a live view; the rest of it is ignored.
-            self.skip_key |= self.keys.is_incomplete() && self.end_live_view(out);
         }
+        // A key of which no more has come, such as Escape alone, ends a live view; what comes of
+        // it later is ignored.
+        self.skip_key |= self.keys.is_incomplete() && self.end_live_view(out);
         self.draw(out);
         Reaction::Continue
     }
@@ -217,7 +238,7 @@ impl Shell {
     fn leave_line(&mut self, line: String, cursor: usize, mark: &str, out: &mut Vec<u8>) {
         let finished = Editor::with(line, cursor);
         let look = (self.size.width(), self.colours);
-        self.drawing.draw(&finished, self.prompt, look, out);
+        self.drawing.draw(&finished, &self.prompt, look, out);
         out.extend_from_slice(mark.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
@@ -247,10 +268,7 @@ impl Shell {
                 self.show_error(&format!("error: {why}"), out);
             }
         }
-        self.prompt = match backend.is_in_batch() {
-            true => BATCH_PROMPT,
-            false => PROMPT,
-        };
+        self.set_prompt(backend.is_in_batch());
     }
 
     fn ask(&mut self, line: &str, backend: &mut impl Backend, out: &mut Vec<u8>) {
@@ -309,6 +327,18 @@ impl Shell {
         }
     }
 
+    /// Scrolls the live view, if there is one and the key does so.
+    fn scroll(&mut self, key: Key, backend: &mut impl Backend, out: &mut Vec<u8>) -> bool {
+        let Some(live_view) = self.live_view.as_mut() else {
+            return false;
+        };
+        let scrolls = live_view.scroll(key);
+        if scrolls {
+            live_view.show(self.size, self.colours, backend, out);
+        }
+        scrolls
+    }
+
     /// Ends the live view. Returns whether there was one.
     fn end_live_view(&mut self, out: &mut Vec<u8>) -> bool {
         let watched = self.live_view.take().is_some();
@@ -321,7 +351,7 @@ impl Shell {
     fn draw(&mut self, out: &mut Vec<u8>) {
         if self.live_view.is_none() {
             let look = (self.size.width(), self.colours);
-            self.drawing.draw(&self.editor, self.prompt, look, out);
+            self.drawing.draw(&self.editor, &self.prompt, look, out);
         }
     }
 }
@@ -346,10 +376,7 @@ pub(super) enum ConsoleCommand {
     /// `help` on one of the console's verbs.
     HelpOn(&'static ConsoleVerb),
     /// Ask this again and again, until a key is pressed.
-    Watch {
-        question: &'static str,
-        interval_ms: u64,
-    },
+    Watch { question: String, interval_ms: u64 },
 }
 
 /// A verb of the console, which is not in the table of verbs.
@@ -363,8 +390,8 @@ pub(super) struct ConsoleVerb {
 const CONSOLE_VERBS: &[ConsoleVerb] = &[
     ConsoleVerb {
         name: "watch",
-        arguments: " status|sessions [interval=]",
-        summary: "show it every 2 s, or as often, until a key is pressed",
+        arguments: " status|sessions [interval=] ...",
+        summary: "show it every 2 s until a key is pressed; arrows scroll",
     },
     ConsoleVerb {
         name: "exit",
@@ -399,27 +426,38 @@ pub(super) fn parse_command(line: &str) -> Option<Result<ConsoleCommand, String>
             Some(Ok(ConsoleCommand::HelpOn(own)))
         }
         ["watch", ref what @ ..] => Some(watch(what)),
-        [verb, interval] if WATCHABLE.contains(&verb) && interval.starts_with(INTERVAL) => {
+        [verb, ref rest @ ..] if WATCHABLE.contains(&verb) && rest.iter().any(is_interval) => {
             Some(watch(&words))
         }
         _ => None,
     }
 }
 
+fn is_interval(word: &&str) -> bool {
+    word.starts_with(INTERVAL)
+}
+
+/// What is watched, with what it takes, and how often.
 fn watch(words: &[&str]) -> Result<ConsoleCommand, String> {
-    let what = words.first().unwrap_or(&WATCHABLE[0]);
-    let mut known = WATCHABLE.iter().filter(|known| *known == what);
-    let question = known.next().ok_or("watch takes status or sessions")?;
-    let interval_ms = match words.get(1..).unwrap_or_default() {
+    let (intervals, asked): (Vec<&str>, Vec<&str>) = words.iter().partition(|it| is_interval(it));
+    let is_known = |word: &&&str| WATCHABLE.contains(word);
+    let verb = asked.first().filter(is_known);
+    let asked = match (verb, &asked[..]) {
+        (Some(_), asked) => asked.to_vec(),
+        (None, []) => vec![WATCHABLE[0]],
+        (None, _) => return Err("watch takes status or sessions".to_owned()),
+    };
+    let command = Command::from_words(&asked).map_err(|error| error.to_string())?;
+    let interval_ms = match intervals[..] {
         [] => DEFAULT_INTERVAL_MS,
         [interval] => interval
             .strip_prefix(INTERVAL)
             .and_then(milliseconds)
             .ok_or("interval= takes seconds, from 0.5 to 3600")?,
-        _ => return Err("watch takes one thing, and interval=".to_owned()),
+        _ => return Err("watch takes interval= once".to_owned()),
     };
     Ok(ConsoleCommand::Watch {
-        question,
+        question: command.line(),
         interval_ms,
     })
 }
@@ -461,8 +499,8 @@ pub(super) fn word_choices(line: &str) -> Vec<String> {
     let known: Vec<&str> = match before[..] {
         [] | ["help"] => own(),
         ["watch"] => WATCHABLE.to_vec(),
-        ["watch", _] => vec![INTERVAL],
-        [verb] if WATCHABLE.contains(&verb) => vec![INTERVAL],
+        ["watch", _, ..] => vec![INTERVAL],
+        [verb, ..] if WATCHABLE.contains(&verb) => vec![INTERVAL],
         _ => Vec::new(),
     };
     let typed = &line[start..];
@@ -474,12 +512,9 @@ pub(super) fn word_choices(line: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn watching(
-        question: &'static str,
-        interval_ms: u64,
-    ) -> Option<Result<ConsoleCommand, String>> {
+    fn watching(question: &str, interval_ms: u64) -> Option<Result<ConsoleCommand, String>> {
         Some(Ok(ConsoleCommand::Watch {
-            question,
+            question: question.to_owned(),
             interval_ms,
         }))
     }
@@ -497,17 +532,34 @@ mod tests {
             parse_command("status interval=10"),
             watching("status", 10_000)
         );
-        for line in ["status", "", "exit now", "help status", "\"", "json status"] {
+        assert_eq!(
+            parse_command("watch status web:main problems interval=5"),
+            watching("status service=web group=main only=problems", 5000)
+        );
+        assert_eq!(
+            parse_command("status interval=3 problems"),
+            watching("status only=problems", 3000)
+        );
+        for line in [
+            "status",
+            "",
+            "exit now",
+            "help status",
+            "status problems",
+            "\"",
+            "json status",
+        ] {
             assert_eq!(parse_command(line), None, "{line}");
         }
         for line in [
             "watch config",
-            "watch status 2",
+            "watch sessions 2",
+            "watch status interval=2 interval=3",
             "watch status interval=0.4",
             "status interval=NaN",
             "status interval=-1",
             "sessions interval=1e99",
-            "watch status interval=1 more",
+            "watch status interval=1 more=1",
         ] {
             assert!(matches!(parse_command(line), Some(Err(_))), "{line}");
         }

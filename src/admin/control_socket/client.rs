@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::amp::{self, Amp};
+use crate::admin::haproxy::cli::HaproxyCli;
 use crate::admin::server::acceptor::InFlight;
 use crate::config::Access;
 use crate::control::{Actor, ClientLookup, Handle, LineProtocol};
@@ -164,6 +165,7 @@ fn serve_lines(
     context: &ClientContext,
 ) -> io::Result<()> {
     let mut protocol = LineProtocol::new(Access::Full);
+    let mut haproxy = HaproxyCli::default();
     loop {
         let line = match read_line(&mut reader) {
             Err(error) if is_timeout(&error) => {
@@ -174,6 +176,13 @@ fn serve_lines(
         let _in_flight = context.in_flight.begin();
         let why = match line {
             Line::Whole(line) => {
+                if let Some(answer) = haproxy.answer(&line, context.handle()) {
+                    out.write_all(answer.text.as_bytes())?;
+                    match answer.ends {
+                        true => return Ok(()),
+                        false => continue,
+                    }
+                }
                 let answer = protocol.reply_text(&line, context.handle(), actor);
                 out.write_all(answer.as_bytes())?;
                 continue;

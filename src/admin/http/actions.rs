@@ -12,7 +12,7 @@ use super::response::{Response, error_page};
 use super::state::{FLASH_FIELD, RequestContext};
 use crate::admin::page::{FlashMessage, Query, TICKED, VERBS};
 use crate::config::Access;
-use crate::config::verb::{Command, ParseError, Question, Verb, table};
+use crate::config::verb::{Command, ParseError, Question, StatusFilter, Verb, table};
 use crate::control::Status;
 use crate::json::{Json, Object};
 use crate::text::plural;
@@ -195,7 +195,11 @@ fn run_verb(
     command: Command,
     whole: bool,
 ) -> Response {
-    if !whole && matches!(command, Command::Question(Question::Status)) {
+    let is_whole_status = match &command {
+        Command::Question(Question::Status(filter)) => *filter == StatusFilter::default(),
+        _ => false,
+    };
+    if !whole && is_whole_status {
         let write = |status: &Status, out: &mut dyn Write| {
             status.write_json(out)?;
             out.write_all(b"\n")

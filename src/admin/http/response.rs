@@ -32,7 +32,15 @@ enum Body {
 }
 
 /// Writes a snapshot in some format. Must write the same bytes each time.
-pub(super) type Export = fn(&Status, &mut dyn Write) -> io::Result<()>;
+pub(super) struct Export(Box<ExportFn>);
+
+type ExportFn = dyn Fn(&Status, &mut dyn Write) -> io::Result<()>;
+
+impl std::fmt::Debug for Export {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Export")
+    }
+}
 
 /// A writer that counts bytes.
 struct Length(usize);
@@ -73,13 +81,13 @@ impl Response {
     pub(super) fn export(
         content_type: &'static str,
         status: Arc<Status>,
-        export: Export,
+        export: impl Fn(&Status, &mut dyn Write) -> io::Result<()> + 'static,
     ) -> Response {
         Response {
             status: 200,
             content_type,
             headers: Vec::new(),
-            body: Body::Export(status, export),
+            body: Body::Export(status, Export(Box::new(export))),
         }
     }
 
@@ -177,7 +185,7 @@ impl Response {
             Body::Whole(text) => out.write_all(text.as_bytes())?,
             Body::Compressed(bytes) => out.write_all(bytes)?,
             Body::Static(bytes) => out.write_all(bytes)?,
-            Body::Export(status, export) => export(status, out)?,
+            Body::Export(status, export) => export.0(status, out)?,
         }
         out.flush()
     }
@@ -192,7 +200,7 @@ impl Body {
             Body::Static(bytes) => Ok(bytes.len()),
             Body::Export(status, export) => {
                 let mut length = Length(0);
-                export(status, &mut length)?;
+                export.0(status, &mut length)?;
                 Ok(length.0)
             }
         }

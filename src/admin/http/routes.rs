@@ -3,19 +3,23 @@
 //!
 //! All checks of [`guard`] are made here, once, before a route is served.
 
+use std::sync::atomic::Ordering;
+
 use super::compression::StaticFile;
 use super::guard::Principal;
 use super::request::{Fields, Request, decode_path, fields};
 use super::response::{Response, error_page};
 use super::state::{FLASH_FIELD, RequestContext, Settings, WebState};
 use super::{actions, guard};
-use crate::admin::metrics::{self, csv, running::running};
+use crate::admin::haproxy::csv;
+use crate::admin::metrics::{self, running::running};
 use crate::admin::page::{self, Query};
 use crate::config::verb::table::{self, CommandSchema, Kind};
 use crate::config::verb::{Command, Question, View as ConfigView};
 use crate::control::Response as ControlResponse;
+use crate::log_targets::LOST_LINES;
 use crate::non_printing::escape_non_printing;
-use crate::os::resources::machine_name;
+use crate::os::usage::Usage;
 use crate::sync::lock;
 
 /// What a path leads to.
@@ -239,12 +243,27 @@ fn show(
         Resource::Diff => response(request, &ask(context, principal, Question::Diff), TEXT),
         Resource::Metrics => {
             let status = context.state.shared_status();
-            Response::export(metrics::CONTENT_TYPE, status, metrics::write)
+            let figures = figures(context, request);
+            Response::export(metrics::CONTENT_TYPE, status, move |status, out| {
+                metrics::write(status, &figures, out)
+            })
         }
         Resource::Csv => {
             let status = context.state.shared_status();
             Response::export(csv::CONTENT_TYPE, status, csv::write)
         }
+    }
+}
+
+/// What metrics tell beside the snapshot. `?histograms=false` leaves out the buckets of hosts.
+fn figures(context: &RequestContext<'_>, request: &Request) -> metrics::Figures {
+    let fields = fields(request.query.as_bytes()).unwrap_or_default();
+    let is_brief = |(name, value): &(String, String)| name == "histograms" && value == "false";
+    metrics::Figures {
+        usage: Usage::now(),
+        lost_lines: LOST_LINES.load(Ordering::Relaxed),
+        failed_logins: context.state.auth.failed_logins(),
+        brief: fields.iter().any(is_brief),
     }
 }
 
@@ -310,7 +329,7 @@ fn page(
         unsaved: &unsaved,
         user: name,
         access: principal.access,
-        machine: machine_name(),
+        machine: &status.name,
         token: &token,
         query: &Query::new(context.settings.refresh, &fields),
         flash_message: flash_message.as_ref(),

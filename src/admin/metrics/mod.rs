@@ -6,8 +6,6 @@
 //! There are no series for clients, as they would be too many. There are no sums over
 //! hosts: removing a host would make such a counter smaller.
 
-pub(super) mod csv;
-mod haproxy;
 pub(super) mod running;
 mod text;
 
@@ -15,31 +13,53 @@ use std::fmt;
 use std::io;
 
 use self::Value::Count;
-use self::haproxy::{Proxy, ServerStatus, proxies};
 use self::text::{Family, Kind, Seconds, Text};
-use crate::balance::{HISTOGRAM_MS, Totals};
-use crate::control::{Escaped, HostStatus, Outcome, ServiceStatus, Status};
+use super::haproxy::{Proxy, ServerStatus, proxies};
+use crate::balance::HISTOGRAM_MS;
+use crate::control::{DURATIONS_S, Escaped, HostStatus, Outcome, ServiceStatus, Status};
+use crate::os::usage::Usage;
 
 /// The content type of [`write()`].
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What is written beside the snapshot, at the same moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Figures {
+    /// What the process takes of its machine.
+    pub(super) usage: Usage,
+    /// Lines of the log that were lost.
+    pub(super) lost_lines: u64,
+    /// Logins that failed.
+    pub(super) failed_logins: u64,
+    /// Whether the histograms of hosts have no buckets: those are 12 series a host.
+    pub(super) brief: bool,
+}
 
 /// Writes all families in the text format of Prometheus, version 0.0.4.
 ///
 /// # Errors
 /// Errors of `out`.
-pub(super) fn write(status: &Status, out: &mut dyn io::Write) -> io::Result<()> {
+pub(super) fn write(status: &Status, figures: &Figures, out: &mut dyn io::Write) -> io::Result<()> {
     let mut text = Text::new(out);
     process(&mut text, status);
+    for (family, value) in &FIGURES {
+        text.family(family);
+        // What the system does not tell has no series.
+        if let Some(value) = value((status, figures)) {
+            text.sample("", &[], value);
+        }
+    }
     frontends(&mut text, status);
-    let proxies = proxies(status);
+    let proxies: Vec<_> = proxies(status).into_iter().map(|(_, it)| it).collect();
     groups(&mut text, &proxies);
-    servers(&mut text, &proxies);
+    servers(&mut text, &proxies, figures.brief);
     text.finish()
 }
 
 fn process(text: &mut Text<'_>, status: &Status) {
     text.family(&BUILD);
-    text.sample("", &[("version", status.version)], 1);
+    let labels = [("version", status.version), ("name", &status.name)];
+    text.sample("", &labels, 1);
     for (family, value) in &PROCESS {
         text.family(family);
         text.sample("", &[], value(status));
@@ -61,6 +81,25 @@ fn frontends(text: &mut Text<'_>, status: &Status) {
             text.sample("", &[("proxy", proxy)], value(service));
         }
     }
+    text.family(&ENDED_OF_SERVICE);
+    for (proxy, service) in &named {
+        for (reason, sessions) in &service.ended.reasons {
+            let labels = [("proxy", proxy.as_str()), ("reason", reason.as_str())];
+            text.sample("", &labels, sessions);
+        }
+    }
+    text.family(&DURATION);
+    for (proxy, service) in &named {
+        let ended = &service.ended;
+        let labels = [("proxy", proxy.as_str())];
+        let bounds_ms = DURATIONS_S.map(|bound_s| bound_s * 1000);
+        histogram(
+            text,
+            &labels,
+            (&bounds_ms, &ended.durations),
+            ended.duration_ms,
+        );
+    }
 }
 
 fn groups(text: &mut Text<'_>, proxies: &[Proxy<'_>]) {
@@ -81,7 +120,7 @@ fn groups(text: &mut Text<'_>, proxies: &[Proxy<'_>]) {
     }
 }
 
-fn servers(text: &mut Text<'_>, proxies: &[Proxy<'_>]) {
+fn servers(text: &mut Text<'_>, proxies: &[Proxy<'_>], brief: bool) {
     let named: Vec<_> = proxies
         .iter()
         .flat_map(|proxy| proxy.group.hosts.iter().map(move |host| (proxy, host)))
@@ -106,25 +145,47 @@ fn servers(text: &mut Text<'_>, proxies: &[Proxy<'_>]) {
             text.sample("", &labels, u8::from(state == is));
         }
     }
-    text.family(&CONNECT_TIME);
+    let kind = if brief {
+        Kind::Summary
+    } else {
+        Kind::Histogram
+    };
+    text.family(&Family {
+        kind,
+        ..CONNECT_TIME
+    });
     for (proxy, server, host) in &named {
-        connect_time(text, proxy, server, &host.totals);
+        let labels = [("proxy", *proxy), ("server", server.as_str())];
+        let totals = &host.totals;
+        let buckets: (&[u64], &[u64]) = match brief {
+            true => (&[], &[totals.connects]),
+            false => (&HISTOGRAM_MS, &totals.histogram),
+        };
+        histogram(text, &labels, buckets, totals.connect_ms);
     }
 }
 
-/// The histogram of one host. Buckets are cumulative.
-fn connect_time(text: &mut Text<'_>, proxy: &str, server: &str, totals: &Totals) {
-    let mut connects = 0;
-    let bounds = HISTOGRAM_MS.map(|bound_ms| Seconds(bound_ms).to_string());
-    let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
-    for (bound, more) in bounds.zip(totals.histogram) {
-        connects += more;
-        let labels = [("proxy", proxy), ("server", server), ("le", bound)];
-        text.sample("_bucket", &labels, connects);
+/// A histogram: how many values are up to each bound, in milliseconds, and how many are above the
+/// last; written as cumulative buckets. Without bounds it has none, and is a summary.
+fn histogram(
+    text: &mut Text<'_>,
+    labels: &[(&'static str, &str)],
+    (bounds_ms, counts): (&[u64], &[u64]),
+    sum_ms: u64,
+) {
+    let mut count = 0;
+    let bounds = bounds_ms
+        .iter()
+        .map(|bound_ms| Seconds(*bound_ms).to_string());
+    for (bound, more) in bounds.chain(["+Inf".to_owned()]).zip(counts) {
+        count += more;
+        if !bounds_ms.is_empty() {
+            let with_bound = [labels, &[("le", bound.as_str())]].concat();
+            text.sample("_bucket", &with_bound, count);
+        }
     }
-    let labels = [("proxy", proxy), ("server", server)];
-    text.sample("_sum", &labels, Seconds(totals.connect_ms));
-    text.sample("_count", &labels, connects);
+    text.sample("_sum", labels, Seconds(sum_ms));
+    text.sample("_count", labels, count);
 }
 
 /// The value of a series.
@@ -159,14 +220,84 @@ const fn counter(name: &'static str, help: &'static str) -> Family {
     }
 }
 
-/// The version, as a label.
-const BUILD: Family = gauge("txlb_build_info", "The version; the value is always 1.");
+/// Version and name, as labels.
+const BUILD: Family = gauge(
+    "txlb_build_info",
+    "Its version, and what it is called; the value is always 1.",
+);
 
 /// Ended sessions, a series for each reason.
 const ENDED: Family = counter(
     "txlb_sessions_ended_total",
     "Sessions that ended, by reason.",
 );
+
+/// Ended sessions of a service, a series for each reason.
+const ENDED_OF_SERVICE: Family = counter(
+    "txlb_frontend_sessions_ended_total",
+    "Sessions of the service that ended, by reason.",
+);
+
+/// For each service.
+const DURATION: Family = Family {
+    name: "txlb_frontend_session_duration_seconds",
+    kind: Kind::Histogram,
+    help: "How long sessions lasted that have ended, from their accept.",
+};
+
+type Figure = fn((&Status, &Figures)) -> Option<Value>;
+
+/// Families without labels that are not of the snapshot alone. The first have the names that every
+/// process has for Prometheus.
+const FIGURES: [(Family, Figure); 9] = [
+    (
+        counter(
+            "process_cpu_seconds_total",
+            "Processor time of all threads, in seconds.",
+        ),
+        |(_, figures)| Some(Value::Seconds(figures.usage.processor_ms)),
+    ),
+    (
+        gauge("process_resident_memory_bytes", "Memory in RAM."),
+        |(_, figures)| figures.usage.resident_bytes.map(Count),
+    ),
+    (
+        gauge("process_virtual_memory_bytes", "Address space."),
+        |(_, figures)| figures.usage.virtual_bytes.map(Count),
+    ),
+    (
+        gauge("process_open_fds", "Open file descriptors."),
+        |(_, figures)| figures.usage.descriptors.map(Count),
+    ),
+    (
+        gauge("process_max_fds", "The limit of file descriptors."),
+        |(_, figures)| figures.usage.max_descriptors.map(Count),
+    ),
+    (gauge("process_threads", "Threads."), |(_, figures)| {
+        figures.usage.threads.map(Count)
+    }),
+    (
+        gauge(
+            "process_start_time_seconds",
+            "When it started, in seconds since 1970.",
+        ),
+        |(status, _)| Some(Value::Seconds(status.started_wall_ms)),
+    ),
+    (
+        counter(
+            "txlb_log_lines_lost_total",
+            "Lines of the log that found no room, or could not be written.",
+        ),
+        |(_, figures)| Some(Count(figures.lost_lines)),
+    ),
+    (
+        counter(
+            "txlb_failed_logins_total",
+            "Logins to the admin page and the console that failed.",
+        ),
+        |(_, figures)| Some(Count(figures.failed_logins)),
+    ),
+];
 
 type FamilyOf<T> = (Family, fn(&T) -> Value);
 type GroupFamily = (Family, fn(&Proxy<'_>) -> Value);
@@ -388,8 +519,13 @@ fn last_time(last: Option<&Outcome>, status: &Status) -> Value {
 
 #[cfg(test)]
 fn metrics(status: &Status) -> String {
+    metrics_with(status, &Figures::default())
+}
+
+#[cfg(test)]
+fn metrics_with(status: &Status, figures: &Figures) -> String {
     let mut text = Vec::new();
-    write(status, &mut text).map_or_else(
+    write(status, figures, &mut text).map_or_else(
         |_| String::new(),
         |()| String::from_utf8_lossy(&text).into_owned(),
     )

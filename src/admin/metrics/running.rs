@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use super::haproxy::ServerStatus;
+use crate::admin::haproxy::ServerStatus;
 use crate::balance::Health;
 use crate::control::{Escaped, GroupStatus, HostStatus, ServiceStatus, Status};
 
@@ -65,7 +65,7 @@ fn why_disabled(host: &HostStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::metrics::haproxy::samples::{group, host, service};
+    use crate::admin::haproxy::samples::{group, host, service};
     use crate::balance::Failure;
     use crate::config::HostState;
 

@@ -14,6 +14,8 @@ pub(super) enum Kind {
     Gauge,
     /// Counts values up to each bound.
     Histogram,
+    /// Sum and count of values.
+    Summary,
 }
 
 /// A metric family: the series of one name.
@@ -71,6 +73,7 @@ impl<'a> Text<'a> {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
+            Kind::Summary => "summary",
         };
         self.name = name;
         self.text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");

@@ -10,16 +10,16 @@ pub(super) use self::verbs::verb;
 use std::time::Duration;
 
 use super::attributes::{
-    CHECK, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LISTENER,
-    LOGGING, ROUTE, SERVICE, SSH, USER, WEB,
+    CHECK, CONFIG, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
+    LISTENER, LOGGING, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::value::{Value, seconds_text};
 use super::verb::options;
 use super::verb::table::commands;
 use super::{
-    Access, Admin, Check, CheckKind, CheckValue, Config, Control, CustomNames, Group, Host,
-    ListenAddress, Listener, Logging, Manager, Route, Scheduler, Service, Ssh, User, ValueKind,
-    Web,
+    Access, Admin, Check, CheckKind, CheckValue, Config, Control, CustomNames, General, Group,
+    Host, ListenAddress, Listener, Logging, Manager, Route, Scheduler, Service, Ssh, User,
+    ValueKind, Web,
 };
 
 /// A generator seeded by the test (xorshift64*, Vigna 2016).
@@ -227,6 +227,8 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::SessionId => format!("{:x}", random.below(1 << 20)),
         ValueKind::Network => pick(random, &["10.0.0.0/8", "10.0.0.7", "2001:db8::/32"]),
         ValueKind::Access => pick(random, &["full", "readonly"]),
+        ValueKind::Generation => random.below(1 << 20).to_string(),
+        ValueKind::Problems => "problems".to_owned(),
         ValueKind::View => pick(random, &["effect", "running", "stored"]),
         ValueKind::Flag | ValueKind::LooseFlag => pick(random, &["true", "false"]),
         ValueKind::Seconds | ValueKind::Refresh | ValueKind::Grace => {
@@ -236,6 +238,7 @@ pub(super) fn value(random: &mut Random, kind: ValueKind) -> String {
         ValueKind::Path | ValueKind::SocketPath => path(random),
         ValueKind::Mode => pick(random, &["0660", "0666", "0600", "0000"]),
         ValueKind::HostNames => pick(random, &["a.b ::1", "localhost"]),
+        ValueKind::LogFormat => pick(random, &["tcplog", "json", "%{client} <&\"> %%"]),
         ValueKind::Check(of) => value_of_check(random, of),
         ValueKind::OptionName => random.pick(options()).path.clone(),
         ValueKind::OptionValue => String::new(),
@@ -390,6 +393,10 @@ pub(super) fn config(random: &mut Random) -> Config {
     let services = services.collect();
     let default = Manager::default();
     Config {
+        general: General {
+            name: random.maybe(name),
+            ..vary(random, &CONFIG, General::default())
+        },
         services,
         manager: Manager {
             host_check: vary(random, &HOST_CHECK, default.host_check),
@@ -423,6 +430,7 @@ pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
         admin_elements
     };
     Config {
+        general: random.pick(&[from.general.clone(), other.general]).clone(),
         services,
         admin: admin_elements.map(|admin| Admin { users, ..admin }),
         manager: *random.pick(&[from.manager, other.manager]),

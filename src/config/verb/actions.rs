@@ -9,7 +9,7 @@ use super::table::{
 };
 use super::values::Values;
 use crate::config::value::{Value, seconds_text};
-use crate::config::{Network, ValueKind};
+use crate::config::{Error, Network, ValueKind};
 
 /// An action that does not change the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,13 @@ pub enum Action {
         group: Option<String>,
         /// Sessions a second, at most.
         rate: u32,
+    },
+    /// Take a change back.
+    Undo {
+        /// The generation that it made; the last change if `None`.
+        change: Option<u64>,
+        /// Even if a group with new sessions loses its last usable host.
+        force: bool,
     },
     /// Write the running configuration to its file.
     SaveConfig {
@@ -83,12 +90,26 @@ impl SessionSelection {
     }
 }
 
+/// Which part of the status is shown. What is not given selects all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StatusFilter {
+    /// This service.
+    pub service: Option<String>,
+    /// Groups of this name.
+    pub group: Option<String>,
+    /// Hosts of this name.
+    pub host: Option<String>,
+    /// Only hosts that get no sessions or are suspect, and groups without a usable host.
+    pub problems: bool,
+}
+
 /// A question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Question {
     /// The status.
-    Status,
+    Status(StatusFilter),
     /// The open sessions.
     Sessions,
     /// Whether new sessions are served.
@@ -103,6 +124,8 @@ pub enum Question {
     },
     /// The verbs that make the running configuration from the stored one.
     Diff,
+    /// The last changes.
+    History,
     /// Completions of a line.
     Complete {
         /// The line up to the cursor.
@@ -175,6 +198,9 @@ impl Action {
                 .with("service", service)
                 .maybe("group", group.as_ref())
                 .with("rate", rate),
+            Action::Undo { change, force } => Values::new(&UNDO)
+                .maybe("change", change.as_ref())
+                .with("force", force),
             Action::SaveConfig { force } => Values::new(&SAVE_CONFIG).with("force", force),
             Action::Reload { force } => Values::new(&RELOAD).with("force", force),
             Action::ReopenLog => Values::new(&REOPEN_LOG),
@@ -253,6 +279,39 @@ pub(super) static REBALANCE: CommandSchema = action(
     },
 );
 
+impl Value<'_> {
+    /// The generation that a change made.
+    pub(in crate::config) fn generation(&self) -> Result<u64, Error> {
+        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = self.text.parse().ok().filter(|_| digits);
+        number.ok_or_else(|| self.bad_value("the number of a change, as history shows it"))
+    }
+
+    /// The word for what is wrong.
+    pub(in crate::config) fn problems(&self) -> Result<&'static str, Error> {
+        let is_meant = self.text == PROBLEMS;
+        is_meant
+            .then_some(PROBLEMS)
+            .ok_or_else(|| self.bad_value(PROBLEMS))
+    }
+}
+
+pub(super) static UNDO: CommandSchema = action(
+    "undo",
+    || {
+        let change = KeySchema {
+            bare: true,
+            ..optional("change", ValueKind::Generation)
+        };
+        vec![change, force()]
+    },
+    "take back the last change, or the one of this number in history",
+    |values| Action::Undo {
+        change: values.get("change", Value::generation).ok(),
+        force: values.is_forced(),
+    },
+);
+
 pub(super) static SAVE_CONFIG: CommandSchema = action(
     "saveConfig",
     || vec![force()],
@@ -294,19 +353,50 @@ impl Question {
     /// The command that parses as this question.
     pub(super) fn values(&self) -> Values {
         match self {
-            Question::Status => Values::new(&STATUS),
+            Question::Status(filter) => Values::new(&STATUS)
+                .maybe("service", filter.service.as_ref())
+                .maybe("group", filter.group.as_ref())
+                .maybe("host", filter.host.as_ref())
+                .maybe("only", filter.problems.then_some(PROBLEMS)),
             Question::Sessions => Values::new(&SESSIONS),
             Question::Ready { service } => Values::new(&READY).maybe("service", service.as_ref()),
             Question::Config { view } => Values::new(&CONFIG).with("view", view.as_str()),
             Question::Diff => Values::new(&DIFF),
+            Question::History => Values::new(&HISTORY),
             Question::Complete { line } => Values::new(&COMPLETE).with("line", line),
             Question::Help { verb } => Values::new(&HELP).maybe("verb", verb.map(|verb| verb.name)),
         }
     }
 }
 
-pub(super) static STATUS: CommandSchema =
-    question("status", Vec::new, "show the status", |_| Question::Status);
+/// The word for [`StatusFilter::problems`].
+pub(in crate::config) const PROBLEMS: &str = "problems";
+
+pub(super) static STATUS: CommandSchema = question(
+    "status",
+    || {
+        let only = KeySchema {
+            bare: true,
+            ..optional("only", ValueKind::Problems)
+        };
+        vec![
+            optional("service", ValueKind::Service),
+            optional("group", ValueKind::Group),
+            optional("host", ValueKind::Host),
+            only,
+        ]
+    },
+    "show the status, or a part of it: status web:main, status problems",
+    |values| {
+        let given = |key| values.text(key).map(str::to_owned);
+        Question::Status(StatusFilter {
+            service: given("service"),
+            group: given("group"),
+            host: given("host"),
+            problems: values.text("only").is_some(),
+        })
+    },
+);
 
 pub(super) static SESSIONS: CommandSchema =
     question("sessions", Vec::new, "show the open sessions", |_| {
@@ -342,6 +432,13 @@ pub(super) static DIFF: CommandSchema = question(
     Vec::new,
     "show the changes that are not in the file",
     |_| Question::Diff,
+);
+
+pub(super) static HISTORY: CommandSchema = question(
+    "history",
+    Vec::new,
+    "show the last 100 changes, who made them and when",
+    |_| Question::History,
 );
 
 pub(super) static COMPLETE: CommandSchema = question(

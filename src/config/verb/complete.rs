@@ -2,13 +2,13 @@
 //!
 //! The console and the shells use it. Completion never makes the typed text shorter.
 
-use super::line::{PartialLine, QuotedWord, parse_partial_line};
+use super::line::{PartialLine, QuotedWord, needs_quotes, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
-use super::{View, options};
+use super::{PROBLEMS, View, options};
 use crate::config::listener::{OFF, REQUIRE};
 use crate::config::{
-    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Initial, ProxyVersion,
-    Service, ValueKind, WhenFailed,
+    Access, CheckKind, CheckValue, Config, CustomNames, Group, HostState, Initial, LogFormat,
+    ProxyVersion, Service, ValueKind, WhenFailed,
 };
 
 /// Byte offset of the last word of a line, which [`complete`] has choices for; after a blank, the
@@ -29,7 +29,7 @@ pub fn complete(line: &str, config: &Config, custom: &CustomNames) -> Vec<String
     let Some((name, words)) = words.split_first() else {
         return commands(&line);
     };
-    let Some(command) = table::command(name) else {
+    let Ok(command) = table::find(name) else {
         return Vec::new();
     };
     let partial = PartialCommand {
@@ -84,7 +84,10 @@ impl<'a> PartialCommand<'a> {
     /// Keys that are still possible, and values of a key without `key=`.
     fn words(&self, line: &PartialLine) -> Vec<String> {
         let left = self.command.keys().iter().filter(|key| self.may_give(key));
-        let mut words = Vec::new();
+        let mut words = match line.in_quotes {
+            true => Vec::new(),
+            false => self.places(&line.text),
+        };
         for key in left {
             if key.bare {
                 words.extend(self.matching(key, &line.text, line.in_quotes));
@@ -93,6 +96,35 @@ impl<'a> PartialCommand<'a> {
             }
         }
         words
+    }
+
+    /// Places such as `web:main/one` that begin with `text`, where the command takes one. Names that
+    /// would have to be escaped are left out.
+    fn places(&self, text: &str) -> Vec<String> {
+        let takes = |kind| self.command.keys().iter().any(|key| key.value_kind == kind);
+        let is_given = self.value("service").is_some();
+        if text.is_empty() || is_given || !takes(ValueKind::Service) {
+            return Vec::new();
+        }
+        let mut places = Vec::new();
+        for service in &self.config.services {
+            for group in &service.groups {
+                let place = format!("{}:{}", service.name, group.name);
+                if takes(ValueKind::Host) {
+                    let hosts = group.hosts.iter();
+                    places.extend(hosts.map(|host| format!("{place}/{}", host.name)));
+                } else if takes(ValueKind::Group) {
+                    places.push(place);
+                }
+            }
+        }
+        let is_plain = |place: &String| {
+            let parts = place.matches([':', '/']).count();
+            let expected = if takes(ValueKind::Host) { 2 } else { 1 };
+            parts == expected && !place.contains(['%', '=']) && !needs_quotes(place)
+        };
+        places.retain(|place| place.starts_with(text) && is_plain(place));
+        places
     }
 
     fn may_give(&self, key: &KeySchema) -> bool {
@@ -175,6 +207,7 @@ impl<'a> PartialCommand<'a> {
             ValueKind::Source => to_strings(&["client"]),
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
+            ValueKind::Problems => to_strings(&[PROBLEMS]),
             ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),
             ValueKind::OptionName => options().iter().map(|it| it.path.clone()).collect(),
             ValueKind::OptionValue => self.option_value(),
@@ -200,6 +233,7 @@ impl<'a> PartialCommand<'a> {
         };
         match option.value_kind {
             ValueKind::Flag | ValueKind::LooseFlag => vec![true.to_string(), false.to_string()],
+            ValueKind::LogFormat => LogFormat::WORDS.map(str::to_owned).to_vec(),
             _ => option.value(self.config).into_iter().collect(),
         }
     }
@@ -277,7 +311,9 @@ mod tests {
             ("  hostadmind", &["hostAdminDown"]),
             ("json stat", &["status"]),
             ("nonsense ", &[]),
-            ("status ", &[]),
+            ("status ", &["service=", "group=", "host=", "problems"]),
+            ("stat problems ", &["service=", "group=", "host="]),
+            ("status host=", &[]),
             (
                 "drainHost ",
                 &["service=", "group=", "name=", "wait=", "force="],
@@ -291,6 +327,10 @@ mod tests {
             ("addUser name=x key=a k", &["key="]),
             ("help drain", &["drainHost"]),
             ("help status s", &[]),
+            ("drainHost we", &["web:main/one"]),
+            ("enableGroup m", &["mail:mx"]),
+            ("enableGroup web:s", &["web:spare"]),
+            ("drainHost service=web we", &[]),
         ]);
         assert_eq!(choices("").len(), table::commands().len());
     }

@@ -28,6 +28,13 @@ pub enum ParseError {
         /// What may have been meant.
         nearest: Option<&'static str>,
     },
+    /// The beginning of several commands.
+    AmbiguousVerb {
+        /// As written.
+        found: String,
+        /// What begins so.
+        candidates: Vec<&'static str>,
+    },
     /// A word that is no `key=value`.
     NoPair {
         /// As written.
@@ -105,6 +112,10 @@ impl fmt::Display for ParseError {
                     Some(nearest) => write!(f, ": is {nearest} meant?"),
                     None => f.write_str(": help lists them"),
                 }
+            }
+            ParseError::AmbiguousVerb { found, candidates } => {
+                let candidates = candidates.join(", ");
+                write!(f, "{} may be {candidates}: write more of it", Quoted(found))
             }
             ParseError::NoPair { found, command } => {
                 write!(f, "{} is no key=value: ", Quoted(found))?;

@@ -128,6 +128,15 @@ fn unescape<'a>(escape: &'a str, word: &mut String) -> Result<&'a str, ParseErro
     Ok(rest)
 }
 
+/// Whether a word is written in quotes. Other blanks than those between words are quoted, too, so
+/// that people see them.
+pub(super) fn needs_quotes(word: &str) -> bool {
+    let is_quoted = |character: char| {
+        character == '"' || character.is_whitespace() || is_non_printing(character)
+    };
+    word.is_empty() || word.contains(is_quoted)
+}
+
 /// A word as in a line, quoted only where needed.
 pub(super) struct QuotedWord<'a>(pub(super) &'a str);
 
@@ -145,11 +154,7 @@ impl QuotedWord<'_> {
 
 impl fmt::Display for QuotedWord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Other blanks are quoted, too, so that people see them.
-        let needs_quotes = |character: char| {
-            character == '"' || character.is_whitespace() || is_non_printing(character)
-        };
-        if !self.0.is_empty() && !self.0.contains(needs_quotes) {
+        if !needs_quotes(self.0) {
             return f.write_str(self.0);
         }
         f.write_char('"')?;

@@ -15,6 +15,7 @@ mod line;
 mod list;
 mod numbered;
 mod option;
+mod place;
 mod routes;
 mod services;
 pub mod table;
@@ -23,9 +24,10 @@ mod tests;
 mod users;
 mod values;
 
-pub use actions::{Action, Batch, Question, SessionSelection, View};
+pub(super) use actions::PROBLEMS;
+pub use actions::{Action, Batch, Question, SessionSelection, StatusFilter, View};
 pub use apply::apply_all;
-pub(crate) use apply::apply_all_seen;
+pub(crate) use apply::{apply_all_seen, count_elements};
 pub use complete::{complete, last_word};
 pub use diff::{diff, script};
 pub use error::{CommandError, ParseError};
@@ -118,6 +120,15 @@ impl Verb {
     /// Encodes a line that parses as the same verb. It shows passwords; [`Display`] masks them.
     pub fn line(&self) -> String {
         self.0.line()
+    }
+
+    /// The same verb, which insists or does not, if it can (`force`).
+    pub(crate) fn with_force(self, force: bool) -> Verb {
+        let values = self.0.without("force");
+        match values.schema.key("force") {
+            Some(_) => Verb(values.with("force", force)),
+            None => Verb(values),
+        }
     }
 }
 

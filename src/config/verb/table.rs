@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use super::actions::{self, Action, Batch, Question};
 use super::values::Values;
-use super::{CommandError, checks, groups, routes, services, users};
+use super::{CommandError, PROBLEMS, ParseError, checks, groups, routes, services, users};
 use crate::config::attributes::{Attribute, ElementTable, Presence, Verbs};
 use crate::config::{Config, ValueKind};
 
@@ -131,9 +131,10 @@ pub struct KeySchema {
 
 impl KeySchema {
     fn synopsis(&self) -> String {
-        let name = match self.bare {
-            true => self.name.to_uppercase(),
-            false => format!("{}=", self.name),
+        let name = match (self.bare, self.value_kind) {
+            (true, ValueKind::Problems) => PROBLEMS.to_owned(),
+            (true, _) => self.name.to_uppercase(),
+            (false, _) => format!("{}=", self.name),
         };
         let more = if self.repeats { " ..." } else { "" };
         match self.required {
@@ -152,6 +153,36 @@ pub fn commands() -> &'static [&'static CommandSchema] {
 pub fn command(name: &str) -> Option<&'static CommandSchema> {
     let mut commands = COMMANDS.iter().copied();
     commands.find(|command| command.name == name || command.old == Some(name))
+}
+
+/// The command that a name means: in any case, or the only one that begins so.
+///
+/// # Errors
+/// None does, or several do.
+pub fn find(name: &str) -> Result<&'static CommandSchema, ParseError> {
+    if let Some(command) = command(name) {
+        return Ok(command);
+    }
+    let begins = |known: &str| {
+        let head = known.get(..name.len());
+        head.is_some_and(|head| head.eq_ignore_ascii_case(name))
+    };
+    let is_whole = |known: &str| known.len() == name.len() && begins(known);
+    let mut commands = COMMANDS.iter().copied();
+    let whole = commands.find(|it| is_whole(it.name) || it.old.is_some_and(is_whole));
+    if let Some(command) = whole {
+        return Ok(command);
+    }
+    let is_meant = |it: &&CommandSchema| !name.is_empty() && begins(it.name);
+    let meant: Vec<_> = COMMANDS.iter().copied().filter(is_meant).collect();
+    match meant[..] {
+        [] => Err(ParseError::unknown_verb(name)),
+        [command] => Ok(command),
+        _ => Err(ParseError::AmbiguousVerb {
+            found: name.to_owned(),
+            candidates: meant.iter().map(|command| command.name).collect(),
+        }),
+    }
 }
 
 static COMMANDS: &[&CommandSchema] = &[
@@ -192,6 +223,7 @@ static COMMANDS: &[&CommandSchema] = &[
     &actions::END_SESSION,
     &actions::END_SESSIONS,
     &actions::REBALANCE,
+    &actions::UNDO,
     &actions::SAVE_CONFIG,
     &actions::RELOAD,
     &actions::REOPEN_LOG,
@@ -201,6 +233,7 @@ static COMMANDS: &[&CommandSchema] = &[
     &actions::READY,
     &actions::CONFIG,
     &actions::DIFF,
+    &actions::HISTORY,
     &actions::COMPLETE,
     &actions::HELP,
 ];

@@ -87,6 +87,8 @@ const LINES: &[&str] = &[
     "endSessions force=true",
     "rebalance service=web",
     "rebalance service=web group=main rate=3",
+    "undo",
+    "undo change=12 force=true",
     "saveConfig",
     "saveConfig force=true",
     "reload",
@@ -96,6 +98,8 @@ const LINES: &[&str] = &[
     "shutdown grace=0",
     "shutdown grace=2.5",
     "status",
+    "status service=web group=main host=one only=problems",
+    "history",
     "sessions",
     "ready",
     "ready service=web",
@@ -138,6 +142,10 @@ fn every_command_of_the_table_is_understood() {
 #[test]
 fn old_spellings_are_understood() {
     for (old, new) in [
+        ("STATUS", "status"),
+        ("savec", "saveConfig"),
+        ("stat problems", "status only=problems"),
+        ("help Drain", "help verb=drainHost"),
         ("closeLog", "reopenLog"),
         (
             "delHost service=s group=g host=h",
@@ -168,12 +176,13 @@ fn the_error_for_a_wrong_verb_or_key_says_what_would_be_right() {
     each_is_refused(&[
         ("", "a verb is needed: help lists them"),
         ("addhots", "there is no verb \"addhots\": is addHost meant?"),
+        (
+            "hostadmin service=a",
+            "\"hostadmin\" may be hostAdminDown, hostAdminUp: write more of it",
+        ),
         ("dance a=b", "there is no verb \"dance\": help lists them"),
         ("help dance", "there is no verb \"dance\": help lists them"),
-        (
-            "delService web",
-            "\"web\" is no key=value: it takes service=",
-        ),
+        ("delUser web", "\"web\" is no key=value: it takes name="),
         (
             "setWeight service=s group=g name=h weigth=3",
             "setWeight does not take weigth=: is weight= meant?",
@@ -183,8 +192,8 @@ fn the_error_for_a_wrong_verb_or_key_says_what_would_be_right() {
             "hostAdminUp does not take force=: it takes service= group= name=",
         ),
         (
-            "status service=s",
-            "status does not take service=: status takes nothing",
+            "sessions service=s",
+            "sessions does not take service=: sessions takes nothing",
         ),
         (
             "addUser name=ann",

@@ -6,6 +6,7 @@
 use std::fmt::{self, Display};
 
 use super::line::{QuotedWord, words};
+use super::place::place_pairs;
 use super::table::{self, CommandSchema, Effect, KeySchema};
 use super::{Command, GroupKey, HostKey, InsertAt, ParseError, Verb, option};
 use crate::config::attributes::ElementTable;
@@ -30,30 +31,43 @@ impl Command {
         Ok(Values::parse(schema, pairs)?.into_command())
     }
 
-    /// Parses a command from words: its name, then `key=value`. The words are not unquoted, as a
+    /// Parses a command from words: its name in any case, or its beginning where that is enough,
+    /// then `key=value`, or a place such as `web:main/one`. The words are not unquoted, as a
     /// program's arguments.
     ///
     /// # Errors
     /// The first error.
     pub fn from_words<W: AsRef<str>>(words: &[W]) -> Result<Command, ParseError> {
         let (name, words) = words.split_first().ok_or(ParseError::Empty)?;
-        let schema =
-            table::command(name.as_ref()).ok_or_else(|| ParseError::unknown_verb(name.as_ref()))?;
-        let bare = schema.keys().iter().find(|key| key.bare);
-        let pair = |word| match (str::split_once(word, '='), bare) {
-            (Some(pair), _) => Ok(pair),
-            (None, Some(key)) => Ok((key.name, word)),
-            (None, None) => Err(ParseError::NoPair {
-                found: word.to_owned(),
-                command: schema,
-            }),
-        };
-        let pairs: Vec<_> = words
-            .iter()
-            .map(|word| pair(word.as_ref()))
-            .collect::<Result<_, _>>()?;
-        Ok(Values::parse(schema, pairs.into_iter())?.into_command())
+        let schema = table::find(name.as_ref())?;
+        let pairs = words.iter().map(|word| word_pairs(schema, word.as_ref()));
+        let pairs = pairs.collect::<Result<Vec<_>, _>>()?.concat();
+        let pairs = pairs.iter().map(|(key, value)| (*key, value.as_str()));
+        Ok(Values::parse(schema, pairs)?.into_command())
     }
+}
+
+/// The keys and values that a word stands for: `key=value`, the value of a bare key, or a place.
+fn word_pairs<'a>(
+    schema: &'static CommandSchema,
+    word: &'a str,
+) -> Result<Vec<(&'a str, String)>, ParseError> {
+    if let Some((key, value)) = word.split_once('=') {
+        return Ok(vec![(key, value.to_owned())]);
+    }
+    let bare = schema.keys().iter().find(|key| key.bare);
+    let has_places = schema.key("service").is_some();
+    let is_value = |key: &&KeySchema| {
+        let value = Value::detached(key.name, word);
+        !has_places || key.value_kind.canonical(&value).is_ok()
+    };
+    if let Some(key) = bare.filter(is_value) {
+        return Ok(vec![(key.name, word.to_owned())]);
+    }
+    place_pairs(schema, word).ok_or_else(|| ParseError::NoPair {
+        found: word.to_owned(),
+        command: schema,
+    })
 }
 
 /// A line without its end: `VERB key=value key="quoted value"`.
@@ -103,6 +117,12 @@ impl Values {
                 .filter(|key| key.default.as_ref() != Some(&value))
                 .map(|key| (key, value)),
         );
+        self
+    }
+
+    /// Without the values of a key.
+    pub(super) fn without(mut self, key: &str) -> Self {
+        self.pairs.retain(|(known, _)| known.name != key);
         self
     }
 
@@ -183,8 +203,7 @@ impl Values {
             // A masked password in a repeated line must not replace the real one.
             ValueKind::Secret if text == PASSWORD_MASK => return Err(ParseError::HiddenPassword),
             ValueKind::Command => {
-                let command = table::command(text).ok_or_else(|| ParseError::unknown_verb(text))?;
-                return Ok(command.name.to_owned());
+                return Ok(table::find(text)?.name.to_owned());
             }
             ValueKind::OptionValue => option::check(self.text("name").unwrap_or_default(), text)?,
             _ => {}

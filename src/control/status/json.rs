@@ -53,6 +53,7 @@ impl Status {
         });
         Object::new()
             .with("version", self.version)
+            .with("name", self.name.as_str())
             .with("process", u64::from(self.process))
             .with("at_ms", self.wall_ms)
             .with("started_ms", self.started_wall_ms)

@@ -2,6 +2,7 @@
 
 mod json;
 mod readiness;
+mod selection;
 pub(super) mod table;
 
 pub use readiness::Readiness;
@@ -16,7 +17,8 @@ use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::{self, HostState, Route};
 use crate::non_printing::escape_non_printing;
 use crate::relay::{
-    Clock, EndReason, RecentEvent, ResourceError, ServiceStats, SessionStatus, WorkerStats,
+    Clock, EndReason, EndedSessions, RecentEvent, ResourceError, ServiceStats, SessionStatus,
+    WorkerStats,
 };
 
 /// Everything that runs, at one moment.
@@ -27,6 +29,8 @@ pub struct Status {
     pub wall_ms: u64,
     /// When txlb started, in milliseconds since 1970.
     pub started_wall_ms: u64,
+    /// What this txlb is called: `name` of `<config>`, or else the name of the machine.
+    pub name: String,
     /// Process id.
     pub process: u32,
     /// Version of txlb.
@@ -56,6 +60,8 @@ pub struct Status {
     pub recent_events: Vec<RecentEvent>,
     /// The services, in the file's order.
     pub services: Vec<ServiceStatus>,
+    /// Only services, groups and hosts with problems are there.
+    pub only_problems: bool,
 }
 
 /// The running configuration and its file.
@@ -100,6 +106,8 @@ pub struct ServiceStatus {
     pub open: u64,
     /// Sessions so far.
     pub total: u64,
+    /// How its sessions ended so far.
+    pub ended: EndedSessions,
     /// Its groups, in the file's order.
     pub groups: Vec<GroupStatus>,
 }
@@ -229,6 +237,7 @@ fn snapshot(data_plane: &DataPlane) -> Status {
     Status {
         wall_ms: now.wall_ms(now.now_ms),
         started_wall_ms: now.started_wall_ms,
+        name: data_plane.name().to_owned(),
         process: std::process::id(),
         version: env!("CARGO_PKG_VERSION"),
         workers: data_plane.workers.len(),
@@ -247,6 +256,7 @@ fn snapshot(data_plane: &DataPlane) -> Status {
         iterations: sum(&WorkerStats::iterations),
         recent_events: shared.recent_events.list(),
         services,
+        only_problems: false,
     }
 }
 
@@ -265,6 +275,7 @@ fn service(
         drain_timeout: service.drain_timeout,
         open: stats.map_or(0, ServiceStats::open),
         total: stats.map_or(0, ServiceStats::total),
+        ended: stats.map(ServiceStats::ended).unwrap_or_default(),
         groups: service
             .groups
             .iter()
@@ -417,7 +428,7 @@ impl GroupStatus {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     //! Names of JSON members, which programs rely on.
 
     use super::*;
@@ -478,6 +489,7 @@ mod tests {
                     group: "main".to_owned(),
                 }],
                 drain_timeout: None,
+                ended: EndedSessions::default(),
                 open: 1,
                 total: 3,
                 groups: vec![GroupStatus {
@@ -510,7 +522,7 @@ mod tests {
         let (head, buckets) = json.split_once(",\"connect_histogram\":[").unwrap();
         assert_eq!(
             head,
-            r#"{"version":"2.0.0","process":0,"at_ms":0,"started_ms":0,"workers":0,"generation":0,"#
+            r#"{"version":"2.0.0","name":"","process":0,"at_ms":0,"started_ms":0,"workers":0,"generation":0,"#
                 .to_owned()
                 + r#""stopping":false,"config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
                 + r#""error":"why"},"last_save":null},"open":0,"capacity":0,"ended":{"finished":2},"#

@@ -133,6 +133,7 @@ mod tests {
             enabled: "main".to_owned(),
             routes: Vec::new(),
             drain_timeout: None,
+            ended: crate::control::EndedSessions::default(),
             open: 0,
             total: 0,
             groups: vec![GroupStatus {

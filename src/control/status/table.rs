@@ -60,8 +60,12 @@ pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String>
     let addresses = longest(hosts().map(|it| it.endpoint.as_str()));
     let layout = Layout::new(columns, [12, 21], [names, addresses]);
     let up_ms = status.wall_ms.saturating_sub(status.started_wall_ms);
+    let name = match status.name.as_str() {
+        "" => String::new(),
+        name => format!(", named {name}"),
+    };
     let about = format!(
-        "txlb {}, process {}, up {}, {} workers, generation {}",
+        "txlb {}, process {}, up {}, {} workers, generation {}{name}",
         status.version,
         status.process,
         age(up_ms),
@@ -78,6 +82,9 @@ pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String>
     for it in &status.services {
         lines.push(String::new());
         lines.extend(service(it, status.wall_ms, layout));
+    }
+    if status.only_problems && status.services.is_empty() {
+        lines.push("no problems".to_owned());
     }
     lines
 }
@@ -373,6 +380,7 @@ mod tests {
                 enabled: "main".to_owned(),
                 routes: Vec::new(),
                 drain_timeout: None,
+                ended: crate::control::EndedSessions::default(),
                 open: 3,
                 total: 1234,
                 groups: vec![GroupStatus {

@@ -79,6 +79,8 @@ pub(crate) struct StartupOptions {
 pub(crate) enum CheckOutput {
     /// That it is good.
     Verdict,
+    /// The same, and before it what was looked at (`-v`).
+    Details,
     /// The configuration in effect.
     Config,
     /// Only warnings. Names are not resolved, which may take seconds.
@@ -189,9 +191,10 @@ fn check(matches: &Matches) -> Result<Command, Exit> {
         ConfigSource::File(file) => Ok(Command::Check {
             file,
             startup: startup_options(matches)?,
-            output: match matches.opt_present("T") {
-                true => CheckOutput::Config,
-                false => CheckOutput::Verdict,
+            output: match (matches.opt_present("T"), matches.opt_present("v")) {
+                (true, _) => CheckOutput::Config,
+                (false, true) => CheckOutput::Details,
+                (false, false) => CheckOutput::Verdict,
             },
         }),
         ConfigSource::CommandLine(_) | ConfigSource::Demo => Err(usage_error(

@@ -39,7 +39,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         ..option("", "", "do not restrict system calls, files and rights")
     },
     option("q", "", "log warnings and errors only"),
-    option("v", "", "log more"),
+    option("v", "", "log more; with -t, say what is looked at"),
     option("t", "", "check the configuration, then end"),
     option("T", "", "check it, and print what is in effect"),
     OptionSpec {

@@ -29,6 +29,9 @@ pub(crate) fn run(options: &CtlOptions) -> Result<(), Exit> {
         true => None,
         false => Some(line(&options.words)?),
     };
+    if let Some(line) = line.as_deref().filter(|line| is_completion(line, options)) {
+        return complete(&options.socket, line);
+    }
     let mut client = CtlClient::begin(options)?;
     match line {
         Some(line) => match client.ask(fit_terminal(&line, options.json).as_bytes())? {
@@ -53,11 +56,41 @@ fn line(words: &[String]) -> Result<String, Exit> {
     }
 }
 
-/// The line with the width of the terminal, if standard output is one.
+/// Whether a shell asks how a line may go on.
+fn is_completion(line: &str, options: &CtlOptions) -> bool {
+    let command = line.parse();
+    !options.json && matches!(command, Ok(Command::Question(Question::Complete { .. })))
+}
+
+/// How long a shell waits for completions, for each step.
+const COMPLETION_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// Bytes of completions that are read.
+const MAX_COMPLETIONS: u64 = 1 << 20;
+
+/// Prints completions. A person is typing: without a quick answer there are none, and no message.
+fn complete(socket: &Path, line: &str) -> Result<(), Exit> {
+    let ask = || -> io::Result<String> {
+        let mut stream = connected(socket, COMPLETION_TIMEOUT)?;
+        stream.write_all(format!("{line}\n").as_bytes())?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut text = String::new();
+        stream.take(MAX_COMPLETIONS).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    let text = ask().map_err(|_| Exit::new(Exit::NO_ANSWER, ""))?;
+    for choice in text.lines().filter_map(|line| line.strip_prefix("  ")) {
+        exit::print(&format!("{}\n", without_controls(choice)))?;
+    }
+    Ok(())
+}
+
+/// The line with the width of the terminal, if standard output is one. A program gets names uncut.
 fn fit_terminal(line: &str, json: bool) -> String {
-    match prompt::terminal_size() {
-        Some(size) if !json => in_columns(line, size.columns),
-        _ => line.to_owned(),
+    let columns = prompt::terminal_size().map_or(u16::MAX, |size| size.columns);
+    match json {
+        true => line.to_owned(),
+        false => in_columns(line, columns),
     }
 }
 
@@ -416,7 +449,7 @@ fn no_answer() -> Exit {
 /// Adds the width to a command whose response has tables.
 fn in_columns(line: &str, columns: u16) -> String {
     match line.parse() {
-        Ok(Command::Question(Question::Status | Question::Sessions)) if columns > 0 => {
+        Ok(Command::Question(Question::Status(_) | Question::Sessions)) if columns > 0 => {
             format!("columns {columns} {line}")
         }
         _ => line.to_owned(),

@@ -13,9 +13,10 @@ use rustix::termios::{
 use signal_hook::consts::{SIGCONT, SIGWINCH};
 use txlb::admin::{Backend, Reaction, Reply, Shell, Size};
 use txlb::config::Access;
-use txlb::config::verb::{Command, Question};
+use txlb::config::verb::{Command, Question, words};
 use txlb::control::{LineProtocol, ParsedLine};
 use txlb::non_printing::escape_non_printing;
+use txlb::os::resources::machine_name;
 
 use super::{ControlConnection, in_columns, lost};
 use crate::cli::CtlOptions;
@@ -54,6 +55,7 @@ pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result
     };
     let mut shell = Shell::new(terminal_size().unwrap_or(UNKNOWN_SIZE), has_colours());
     let (start, mut out) = (Instant::now(), Vec::new());
+    shell.set_name(&backend.name());
     shell.greet("", &mut out);
     loop {
         let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -191,6 +193,16 @@ impl Backend for RemoteBackend<'_> {
 }
 
 impl RemoteBackend<'_> {
+    /// What the txlb is called: the value of its option, or the name of the machine, which is the
+    /// same at both ends of the socket.
+    fn name(&mut self) -> String {
+        let choices = self.complete("setOption name=config.name value=");
+        let line = choices.first().and_then(|choice| words(choice).ok());
+        let word = line.and_then(|words| words.into_iter().next());
+        let value = word.and_then(|word| Some(word.strip_prefix("value=")?.to_owned()));
+        value.unwrap_or_else(|| machine_name().to_owned())
+    }
+
     /// Sends a line; `None` if the connection is lost, which `error` then explains.
     fn try_to_ask(&mut self, question: &str) -> Option<Reply> {
         if self.error.is_some() {

@@ -9,6 +9,7 @@ use std::io;
 
 use log::{Level, Record};
 use txlb::calendar::UtcTime;
+use txlb::json::{Json, Object};
 use txlb::log_targets::{CONTROL, HEALTH, LOGINS, SESSIONS};
 use txlb::non_printing::push_escaped;
 
@@ -37,7 +38,7 @@ pub(super) struct Entry {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EntryKind {
-    /// The end of a session, which has a layout of its own.
+    /// The end of a session; in JSON the text is an object.
     Session,
     /// Written each time.
     Event,
@@ -122,13 +123,14 @@ pub(super) enum LineFormat {
 }
 
 impl LineFormat {
-    /// Appends the line for `entry` to `out`. The only newline is at its end, and syslog messages
-    /// have none.
-    pub(super) fn put(self, entry: &Entry, process: u32, out: &mut String) {
+    /// Appends the line for `entry` to `out`, its message as JSON or as text. The only newline is at
+    /// its end, and syslog messages have none.
+    pub(super) fn put(self, json: bool, entry: &Entry, process: u32, out: &mut String) {
         let start = out.len();
         let severity = severity(entry.level);
         // Writing to a String cannot fail.
         let _ = match self {
+            LineFormat::File if json => Ok(()),
             LineFormat::File => write!(out, "{} ", UtcTime::of(entry.wall_ms).iso()),
             LineFormat::Journal => write!(out, "<{severity}>"),
             LineFormat::Syslog => {
@@ -136,17 +138,39 @@ impl LineFormat {
                 write!(out, "<{priority}>txlb[{process}]: ")
             }
         };
-        if entry.kind != EntryKind::Session {
+        if json {
+            out.push_str(&json_object(entry));
+        } else {
             let _ = write!(out, "{:5} ", entry.level);
+            // Senders escape what they quote; this is a second check. It leaves backslashes alone.
+            push_escaped(&entry.text, out);
         }
-        // Senders escape what they quote; this is a second check. It leaves backslashes alone.
-        push_escaped(&entry.text, out);
         match self {
             LineFormat::Syslog => cut(out, start, SYSLOG_LINE),
             LineFormat::File | LineFormat::Journal => {
                 cut(out, start, FILE_LINE - 1);
                 out.push('\n');
             }
+        }
+    }
+}
+
+/// Maximum bytes of a message in JSON: escapes make it six times as long at most.
+const JSON_MESSAGE: usize = 2 * 1024;
+
+/// The entry as a JSON object: time, level, and the message or the fields of a session. The message
+/// is cut rather than the object.
+fn json_object(entry: &Entry) -> String {
+    let object = Object::new()
+        .with("time", UtcTime::of(entry.wall_ms).iso())
+        .with("level", entry.level.as_str());
+    let fields = entry.text.strip_prefix('{').filter(|it| it.ends_with('}'));
+    match fields.filter(|_| entry.kind == EntryKind::Session) {
+        Some(fields) => format!("{},{fields}", object.into_open_text()),
+        None => {
+            let mut message = entry.text.clone();
+            cut(&mut message, 0, JSON_MESSAGE);
+            Json::from(object.with("message", message)).into_text()
         }
     }
 }
@@ -160,8 +184,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn put(&mut self, format: LineFormat, entry: &Entry) {
-        format.put(entry, std::process::id(), &mut self.text);
+    pub(super) fn put(&mut self, format: LineFormat, json: bool, entry: &Entry) {
+        format.put(json, entry, std::process::id(), &mut self.text);
         self.ends.push(self.text.len());
     }
 
@@ -256,7 +280,7 @@ mod tests {
 
     fn put(format: LineFormat, entry: &Entry) -> String {
         let mut out = "before\n".to_owned();
-        format.put(entry, 17, &mut out);
+        format.put(false, entry, 17, &mut out);
         out.strip_prefix("before\n").unwrap().to_owned()
     }
 
@@ -275,10 +299,38 @@ mod tests {
         assert_eq!(
             lines(Level::Info, EntryKind::Session),
             [
-                "2025-11-22T17:02:58.123Z it is so\n",
-                "<6>it is so\n",
-                "<30>txlb[17]: it is so",
+                "2025-11-22T17:02:58.123Z INFO  it is so\n",
+                "<6>INFO  it is so\n",
+                "<30>txlb[17]: INFO  it is so",
             ]
+        );
+    }
+
+    #[test]
+    fn in_json_each_line_is_an_object() {
+        let put = |format: LineFormat, kind, text: &str| {
+            let mut out = String::new();
+            format.put(true, &entry(Level::Info, kind, text), 17, &mut out);
+            out
+        };
+        let head = r#"{"time":"2025-11-22T17:02:58.123Z","level":"INFO","#;
+        assert_eq!(
+            put(LineFormat::File, EntryKind::Event, "\"a\"\n"),
+            format!("{head}\"message\":\"\\\"a\\\"\\n\"}}\n")
+        );
+        assert_eq!(
+            put(LineFormat::Syslog, EntryKind::Session, r#"{"id":"2a"}"#),
+            format!("<30>txlb[17]: {head}\"id\":\"2a\"}}")
+        );
+        // A session that was cut, or written before the format changed, is a message.
+        for text in [r#"{"id":"2"#, "10.0.0.1:1 [22/Nov/2025] web"] {
+            let line = put(LineFormat::File, EntryKind::Session, text);
+            assert!(line.starts_with(&format!("{head}\"message\":\"")), "{line}");
+        }
+        let longest = put(LineFormat::File, EntryKind::Event, &"\u{9b}".repeat(8000));
+        assert!(
+            longest.ends_with("...\"}\n") && longest.len() < FILE_LINE,
+            "{longest}"
         );
     }
 

@@ -19,7 +19,7 @@ use std::{env, io, thread};
 use env_logger::Builder;
 use log::{LevelFilter, Metadata, Record};
 use txlb::calendar::since_1970_ms;
-use txlb::config::Config;
+use txlb::config::{Config, LogFormat};
 use txlb::control::{Commit, Reconfigure};
 use txlb::log_targets;
 use txlb::os::rights::{self, Need};
@@ -246,6 +246,7 @@ impl ConfiguredLog {
         config: &Config,
         owner: Option<&Identity>,
     ) -> Result<(), Exit> {
+        self.log.queue.set_json(is_json(config));
         let output = match (self.opened_early.take(), owner) {
             (Some(output), _) => Some(output),
             (None, None) => Some(
@@ -307,10 +308,18 @@ impl ConfiguredLog {
 
 impl Reconfigure for ConfiguredLog {
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
-        if self.option.is_some() || now.logging.file == next.logging.file {
+        let moves = self.option.is_none() && now.logging.file != next.logging.file;
+        let switch = moves.then(|| self.prepare_switch(next)).transpose()?;
+        if switch.is_none() && is_json(now) == is_json(next) {
             return Ok(None);
         }
-        self.prepare_switch(next).map(Some)
+        let (log, json) = (self.log.clone(), is_json(next));
+        Ok(Some(Box::new(move || {
+            log.queue.set_json(json);
+            if let Some(switch) = switch {
+                switch();
+            }
+        })))
     }
 
     fn is_log(&self) -> bool {
@@ -333,6 +342,10 @@ impl Reconfigure for ConfiguredLog {
         switch.map_err(|error| format!("{error}; the log stays where it was"))?();
         Ok(())
     }
+}
+
+fn is_json(config: &Config) -> bool {
+    config.logging.format == LogFormat::Json
 }
 
 /// Opens a destination; an error says what to do.

@@ -5,12 +5,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::Level;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use txlb::calendar::since_1970_ms;
+use txlb::log_targets::LOST_LINES;
 use txlb::sync::lock;
 
 use super::format::{Entry, EntryKind, Lines, WriteError};
@@ -28,6 +30,7 @@ pub(super) fn run(queue: &Queue, output: LogOutput) {
     loop {
         let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let pending = queue.take();
+        writer.json = queue.json.load(Ordering::Relaxed);
         if pending.is_empty() {
             writer.write_due_summaries(now_ms);
             writer.flush();
@@ -41,6 +44,8 @@ pub(super) fn run(queue: &Queue, output: LogOutput) {
 /// The output, and lines that are gathered for it.
 struct Writer {
     output: LogOutput,
+    /// Lines are written as JSON.
+    json: bool,
     gathered: Lines,
     repeats: RepeatLimiter,
     /// Lines that were lost since the last report.
@@ -53,6 +58,7 @@ impl Writer {
     fn new(output: LogOutput) -> Writer {
         Writer {
             output,
+            json: false,
             gathered: Lines::default(),
             repeats: RepeatLimiter::default(),
             lost: 0,
@@ -68,7 +74,7 @@ impl Writer {
             self.switch(output);
         }
         entries.for_each(|entry| self.write_entry(&entry, now_ms));
-        self.lost += pending.lost;
+        self.lose(pending.lost);
         while pending.finish
             && let Some((level, text)) = self.repeats.take_summary()
         {
@@ -100,7 +106,7 @@ impl Writer {
     }
 
     fn put(&mut self, entry: &Entry) {
-        self.gathered.put(self.output.format, entry);
+        self.gathered.put(self.output.format, self.json, entry);
         if self.gathered.bytes() >= BUFFER {
             self.flush();
         }
@@ -110,8 +116,8 @@ impl Writer {
         let had_lost = self.lost > 0;
         if had_lost {
             let text = format!("{} log lines were lost", self.lost);
-            self.gathered
-                .put(self.output.format, &own_entry(Level::Warn, text));
+            let entry = own_entry(Level::Warn, text);
+            self.gathered.put(self.output.format, self.json, &entry);
         }
         if self.gathered.is_empty() {
             return;
@@ -121,11 +127,16 @@ impl Writer {
             Err(WriteError { lines, error }) => {
                 // One of the lines is the report itself.
                 let lost = lines.saturating_sub(usize::from(had_lost));
-                self.lost += u64::try_from(lost).unwrap_or(u64::MAX);
+                self.lose(u64::try_from(lost).unwrap_or(u64::MAX));
                 self.report_failure(&error);
             }
         }
         self.gathered.clear();
+    }
+
+    fn lose(&mut self, lines: u64) {
+        self.lost = self.lost.saturating_add(lines);
+        LOST_LINES.fetch_add(lines, Ordering::Relaxed);
     }
 
     fn switch(&mut self, output: LogOutput) {
@@ -253,6 +264,8 @@ pub(super) const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
+    /// Lines are written as JSON, also those that wait.
+    json: AtomicBool,
 }
 
 #[derive(Default)]
@@ -294,6 +307,11 @@ impl Pending {
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Sets whether lines are written as JSON.
+    pub(super) fn set_json(&self, json: bool) {
+        self.json.store(json, Ordering::Relaxed);
     }
 
     fn add(&self, what: impl FnOnce(&mut Pending)) {

@@ -452,6 +452,9 @@ impl<T: Transport> Engine<T> {
         if reason == EndReason::BadProxyHeader {
             first_bytes::log_bad_header(connection, &self.shared, self.now_ms);
         }
+        let duration_ms = self.now_ms.saturating_sub(connection.session.started_ms());
+        let stats = &connection.admission.service.stats;
+        stats.count_ended(reason, duration_ms);
         connection.close(reason, self.now_ms);
         self.listeners
             .resume_one(&connection.admission.service.stats);

@@ -5,6 +5,7 @@
 //! the number. Without subscribers no event is built.
 
 pub(super) mod health_log;
+pub(super) mod session_line;
 pub(super) mod tcplog;
 
 use std::collections::VecDeque;

@@ -10,7 +10,7 @@ use crate::relay::failure::EndReason;
 use crate::relay::session_record::SessionRecord;
 
 /// The line of one session.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct TcpLogLine<'a> {
     pub(crate) session: &'a SessionRecord<'a>,
     /// When the client was accepted, in milliseconds since 1970.

@@ -215,6 +215,11 @@ impl Session {
         }
     }
 
+    /// The hosts that have failed this client, in order.
+    pub(crate) fn failed_hosts(&self) -> &[HostId] {
+        self.attempts.failed_hosts()
+    }
+
     /// How many hosts have failed this client.
     pub(crate) fn failed_attempts(&self) -> usize {
         self.attempts.failed()

@@ -243,7 +243,11 @@ impl Simulation {
         let plan = Arc::new(Plan {
             listeners: listeners.collect(),
             services: 2,
-            log_sessions: true,
+            // The one for which most is looked up.
+            session_log: Some(crate::relay::SessionLog {
+                format: crate::config::LogFormat::Json,
+                instance: String::new(),
+            }),
             has_client_lookup: true,
         });
         for worker in &mut self.workers {

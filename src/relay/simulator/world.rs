@@ -119,6 +119,7 @@ impl World {
                 name: name.to_owned(),
                 timeouts,
                 first_bytes_ms: wants.timeout_ms,
+                log: true,
                 routes: wants.hello.then(|| Routes {
                     table: RouteTable::new(&[]),
                     groups: Vec::new(),

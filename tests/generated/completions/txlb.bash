@@ -1,6 +1,5 @@
 # Completion of txlb(8) for bash.
-# Knows options, verbs and what they take, and asks nobody: names of what there is are
-# completed at the prompt of "txlb ctl".
+# Knows options, verbs and what they take; names of what there is are asked of the running txlb.
 # @MADE@
 
 # What the option $1 takes: a kind, and words of that kind.
@@ -46,15 +45,27 @@ _txlb_complete_argument() {
     return 0
 }
 
-# What "txlb ctl" takes: options, then a verb, then keys with values.
+# What a running txlb knows about the end of the line $2, by the control socket $1: words that
+# need no quotes, or nothing if none answers at once.
+_txlb_live() {
+    local socket=() word
+    [ -z "$1" ] || socket=(-C "$1")
+    while read -r word; do
+        [[ $word == *\"* ]] || echo "$word"
+    done < <(txlb ctl "${socket[@]}" complete "line=$2" 2>/dev/null)
+}
+
+# What "txlb ctl" takes: options, then a verb, then keys with values or a place.
 _txlb_ctl() {
-    local cur=$1 verb='' given='' key word
+    local cur=$1 verb='' given='' rest='' socket='' key word live
     shift
     while [ $# -gt 0 ]; do
         if [ -z "$verb" ] && [ "$1" = -C ]; then
+            socket=${2-}
             shift
         elif [ -n "$verb" ]; then
             given+=" ${1%%=*}="
+            rest+=" $1"
         elif [[ $1 != -* ]]; then
             verb=$1
         fi
@@ -62,16 +73,30 @@ _txlb_ctl() {
     done
     if [ -z "$verb" ]; then
         if [[ $cur == -* ]]; then _txlb_from '@CTL_OPTIONS@' "$cur"; else _txlb_from '@VERBS@' "$cur"; fi
-    elif [[ $cur == *=* ]]; then
+        return
+    fi
+    live=$(_txlb_live "$socket" "$verb$rest $cur")
+    if [[ $cur == *=* ]]; then
         key=${cur%%=*}
-        _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"
+        if [ -n "$live" ]; then
+            _txlb_from "$(for word in $live; do echo "${word#*=}"; done)" "${cur#*=}"
+        else
+            _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"
+        fi
         # Readline has the word begin behind the sign, unless it was told otherwise.
         [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/$key=}")
+    elif [ -n "$live" ]; then
+        _txlb_from "$live" "$cur"
     else
         _txlb_from "$(for word in $(_txlb_keys "$verb"); do
             [[ "$given " == *" ${word%...} "* && $word != *... ]] || echo "${word%...}"
         done)" "$cur"
-        [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+    fi
+    [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+    # Behind a colon, too.
+    if [[ $COMP_WORDBREAKS == *:* && $cur == *:* ]]; then
+        cur=${cur#*=}
+        COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}")
     fi
 }
 

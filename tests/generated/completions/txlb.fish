@@ -1,6 +1,5 @@
 # Completion of txlb(8) for fish.
-# Knows options, verbs and what they take, and asks nobody: names of what there is are
-# completed at the prompt of "txlb ctl".
+# Knows options, verbs and what they take; names of what there is are asked of the running txlb.
 # @MADE@
 
 # What the verb takes.
@@ -43,10 +42,26 @@ function __txlb_verb
     return 1
 end
 
-# Keys with values, behind a verb.
+# What a running txlb knows about the end of the line: words that need no quotes, or nothing if
+# none answers at once.
+function __txlb_live
+    set -l words (commandline -opc)
+    set -l socket
+    set -l at (contains -i -- -C $words); and set socket -C $words[(math $at + 1)]
+    set -l given (string match -r -- '.*[=:].*' $words)
+    set -l line (string join ' ' -- $argv[1] $given (commandline -ct))
+    txlb ctl $socket complete "line=$line" 2>/dev/null | string match -v -- '*"*'
+end
+
+# Keys with values or a place, behind a verb.
 function __txlb_pairs
     set -l verb (__txlb_verb); or return
     set -l word (commandline -ct)
+    set -l live (__txlb_live $verb)
+    if test (count $live) -gt 0
+        printf '%s\n' $live
+        return
+    end
     if string match -q -- '*=*' $word
         set -l key (string split -m 1 = -- $word)[1]
         for value in (string split -n ' ' -- (__txlb_values $verb.$key))

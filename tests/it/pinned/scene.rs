@@ -34,7 +34,7 @@ fn config(folder: &Folder, hosts: [SocketAddr; 2], weight: u32) -> String {
     let [one, two] = hosts;
     let socket = folder.file("control");
     format!(
-        "<config>
+        "<config name=\"lb1\">
 <service name=\"web\"><listen ip=\"127.0.0.1:0\"/>
 <group name=\"main\" scheduler=\"weightrr\" enable=\"true\">
 <host name=\"a\" ip=\"{one}\" weight=\"{weight}\"/><host name=\"b\" ip=\"{two}\"/></group>

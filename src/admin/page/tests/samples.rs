@@ -142,6 +142,7 @@ pub(in super::super) fn service(name: &str, groups: Vec<GroupStatus>) -> Service
         enabled: groups[0].name.clone(),
         routes: Vec::new(),
         drain_timeout: None,
+        ended: crate::control::EndedSessions::default(),
         open: groups.iter().map(|group| group.open as u64).sum(),
         total: 65_432,
         groups,

@@ -371,7 +371,7 @@ fn settings_that_cannot_be_there() {
             ),
             (
                 "<logging xmlns='x'/>",
-                "2:1: <logging> has no attribute xmlns: allowed here: file, connections",
+                "2:1: <logging> has no attribute xmlns: allowed here: file, connections, format",
             ),
             (
                 "<x:logging xmlns:x='y'/>",

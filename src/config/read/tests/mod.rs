@@ -188,7 +188,8 @@ fn the_settings_of_the_new_dialect_are_read() {
         config.logging,
         Logging {
             file,
-            connections: true
+            connections: true,
+            ..Logging::default()
         }
     );
     let light = "10:5: every host of group \"green\" has weight 0: none gets sessions";

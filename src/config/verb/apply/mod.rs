@@ -115,7 +115,7 @@ fn check_pairs(verbs: &[Verb], next: &Config) -> Result<(), (usize, CommandError
 }
 
 /// Number of elements of the file, without those that occur once.
-fn count_elements(config: &Config) -> usize {
+pub(crate) fn count_elements(config: &Config) -> usize {
     let of_group = |group: &Group| 1 + group.checks.len() + group.hosts.len();
     let of_service = |service: &Service| {
         let groups = service.groups.iter().map(of_group).sum::<usize>();

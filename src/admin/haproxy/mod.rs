@@ -1,5 +1,8 @@
-//! HAProxy's terms for groups and hosts: proxy names and server states, for metrics and
-//! CSV.
+//! HAProxy's terms for groups and hosts, for metrics, and what its programs read: the statistics as
+//! CSV, and its command line.
+
+pub(super) mod cli;
+pub(super) mod csv;
 
 use std::collections::HashSet;
 
@@ -29,6 +32,7 @@ pub(super) enum ServerStatus {
 
 impl ServerStatus {
     /// All states, in the order of HAProxy's exporter.
+    #[cfg(any(test, feature = "web"))]
     pub(super) const ALL: [ServerStatus; 5] = [
         ServerStatus::Down,
         ServerStatus::Up,
@@ -84,27 +88,31 @@ impl Proxy<'_> {
     }
 }
 
-/// All groups in the file's order, each with a unique name.
+/// All groups in the file's order, each with a unique name, and HAProxy's number for it: services
+/// have numbers, too.
 ///
 /// Group `b:c` of service `a` and group `c` of service `a:b` would both be `a:b:c`, and
 /// two series with one name are an error. The later one has its service's colons as
 /// `%3A`, which no other name has.
-pub(super) fn proxies(status: &Status) -> Vec<Proxy<'_>> {
+pub(super) fn proxies(status: &Status) -> Vec<(usize, Proxy<'_>)> {
     let mut taken = HashSet::new();
-    let mut proxies = Vec::new();
+    let (mut proxies, mut id) = (Vec::new(), 0);
     for service in &status.services {
+        id += 1;
         for group in &service.groups {
+            id += 1;
             let mut name = Backend(&service.name, &group.name).to_string();
             if !taken.insert(name.clone()) {
                 let colons = service.name.matches(':').count();
                 name = name.replacen(':', "%3A", colons);
                 taken.insert(name.clone());
             }
-            proxies.push(Proxy {
+            let proxy = Proxy {
                 name,
                 service,
                 group,
-            });
+            };
+            proxies.push((id, proxy));
         }
     }
     proxies
@@ -116,16 +124,17 @@ pub(super) mod samples {
     use crate::balance::{Failure, Health, Totals};
     use crate::config::HostState;
     use crate::control::{
-        EndReason, GroupStatus, HostStatus, Outcome, ServiceStatus, Status, StoredStatus,
+        EndReason, EndedSessions, GroupStatus, HostStatus, Outcome, ServiceStatus, Status,
+        StoredStatus,
     };
 
     /// Every kind of character that a name may have, or that may break what it is written
     /// into; control characters cannot come from a file, but cost nothing here.
-    pub(in crate::admin::metrics) const NASTY: &str =
+    pub(in crate::admin) const NASTY: &str =
         "a \"b\"\\n,c/d%0A\n\r\t\0{}='<&\u{7f}\u{85}\u{2028}ü€\u{1f980}#:;";
 
     /// An untried host.
-    pub(in crate::admin::metrics) fn host(name: &str) -> HostStatus {
+    pub(in crate::admin) fn host(name: &str) -> HostStatus {
         HostStatus {
             name: name.to_owned(),
             endpoint: "10.0.0.1:80".to_owned(),
@@ -157,7 +166,7 @@ pub(super) mod samples {
         }
     }
 
-    pub(in crate::admin::metrics) fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus {
+    pub(in crate::admin) fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus {
         GroupStatus {
             name: name.to_owned(),
             scheduler: "leastc,sticky".to_owned(),
@@ -168,16 +177,24 @@ pub(super) mod samples {
     }
 
     /// A service with its first group enabled.
-    pub(in crate::admin::metrics) fn service(
-        name: &str,
-        groups: Vec<GroupStatus>,
-    ) -> ServiceStatus {
+    /// Two sessions that have ended.
+    fn ended() -> EndedSessions {
+        let mut ended = EndedSessions::default();
+        ended.reasons = vec![(EndReason::Finished, 1), (EndReason::NoHost, 1)];
+        ended.durations[0] = 1;
+        ended.durations[2] = 1;
+        ended.duration_ms = 17_250;
+        ended
+    }
+
+    pub(in crate::admin) fn service(name: &str, groups: Vec<GroupStatus>) -> ServiceStatus {
         ServiceStatus {
             name: name.to_owned(),
             addresses: vec!["[::1]:80".parse().unwrap()],
             enabled: groups.first().map_or("", |group| &group.name).to_owned(),
             routes: Vec::new(),
             drain_timeout: None,
+            ended: ended(),
             open: groups.iter().map(|group| group.open as u64).sum(),
             total: 9,
             groups,
@@ -207,7 +224,7 @@ pub(super) mod samples {
     }
 
     /// Two hosts of one group, the second failed.
-    pub(in crate::admin::metrics) fn small() -> Status {
+    pub(in crate::admin) fn small() -> Status {
         let failed = HostStatus {
             health: Health::Failed(Failure::Refused),
             address: None,
@@ -217,6 +234,7 @@ pub(super) mod samples {
         Status {
             wall_ms: 1_000_000_060_000,
             started_wall_ms: 1_000_000_000_000,
+            name: "lb1".to_owned(),
             process: 42,
             version: "2.0.0",
             workers: 4,
@@ -246,7 +264,7 @@ pub(super) mod samples {
 
     /// Names full of what is special, states of all kinds, groups without hosts, and
     /// numbers as large as can be.
-    pub(in crate::admin::metrics) fn nasty() -> Status {
+    pub(in crate::admin) fn nasty() -> Status {
         let in_state = |state, weight| HostStatus {
             state,
             weight,
@@ -332,7 +350,10 @@ mod tests {
             let groups = groups.map(|name| group(name, vec![])).to_vec();
             status.services.push(service(name, groups));
         }
-        let names: Vec<_> = proxies(&status).into_iter().map(|it| it.name).collect();
+        let names: Vec<_> = proxies(&status)
+            .into_iter()
+            .map(|(_, it)| it.name)
+            .collect();
         assert_eq!(
             names,
             [

@@ -5,12 +5,13 @@
 
 use std::io;
 
-use super::haproxy::{Proxy, ServerStatus, proxies};
+use super::{Proxy, ServerStatus, proxies};
 use crate::balance::{Health, Totals};
 use crate::config::HostAddress;
 use crate::control::{Escaped, HostStatus, ServiceStatus, Status};
 
 /// The content type of [`write()`].
+#[cfg(feature = "web")]
 pub(in crate::admin) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 
 /// HAProxy's columns in its order. The comma at the end is HAProxy's, and so is the `-`
@@ -32,29 +33,83 @@ h2_backend_open_streams,h2_total_connections,h2_backend_total_streams,h1_open_co
 h1_open_streams,h1_total_connections,h1_total_streams,h1_bytes_in,h1_bytes_out,\
 h1_spliced_bytes_in,h1_spliced_bytes_out,";
 
+/// Which lines are written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Selection {
+    /// Of this proxy, by its number or name.
+    proxy: Option<String>,
+    /// Of these types, as bits: 1 is services, 2 is groups, 4 is hosts. `None` is all.
+    types: Option<u8>,
+    /// Of the host of this number; 0 is that of services and groups.
+    server: Option<usize>,
+}
+
+impl Selection {
+    /// Parses `<iid>|<proxy> <type> <sid>`, each -1 for all; no words are all. `None` if it is
+    /// something else.
+    pub(super) fn parse(words: &[&str]) -> Option<Selection> {
+        let [proxy, types, server] = words else {
+            return words.is_empty().then(Selection::default);
+        };
+        let (types, server): (i64, i64) = (types.parse().ok()?, server.parse().ok()?);
+        Some(Selection {
+            proxy: (*proxy != "-1").then(|| (*proxy).to_owned()),
+            types: u8::try_from(types).ok(),
+            server: usize::try_from(server).ok(),
+        })
+    }
+
+    fn has(&self, (id, name): (usize, &str), kind: u8, server: usize) -> bool {
+        let proxy = self.proxy.as_deref();
+        let has_proxy = proxy.is_none_or(|it| it == name || it.parse() == Ok(id));
+        let has_type = self.types.is_none_or(|types| types & kind != 0);
+        has_proxy && has_type && self.server.is_none_or(|it| it == server)
+    }
+}
+
 /// Writes the header, then a line for each service, host and group.
 ///
 /// # Errors
 /// Errors of `out`.
+#[cfg(any(test, feature = "web"))]
 pub(in crate::admin) fn write(status: &Status, out: &mut dyn io::Write) -> io::Result<()> {
+    write_selected(status, &Selection::default(), out)
+}
+
+/// The same for a part of them.
+///
+/// # Errors
+/// Errors of `out`.
+pub(super) fn write_selected(
+    status: &Status,
+    which: &Selection,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
     let mut text = format!("# {COLUMNS}\n");
     let mut proxies = proxies(status).into_iter().peekable();
-    let mut id = 0;
+    let mut next_id = 1;
     for service in &status.services {
-        id += 1;
-        line(&mut text, id, |column| {
-            frontend(column, service, status.capacity)
-        });
-        while let Some(proxy) = proxies.next_if(|it| std::ptr::eq(it.service, service)) {
-            id += 1;
+        let name = Escaped(&service.name).to_string();
+        if which.has((next_id, &name), 1, 0) {
+            line(&mut text, next_id, |column| {
+                frontend(column, service, status.capacity)
+            });
+        }
+        while let Some((id, proxy)) = proxies.next_if(|(_, it)| std::ptr::eq(it.service, service)) {
+            next_id = id;
             for (host, number) in proxy.group.hosts.iter().zip(1..) {
-                line(&mut text, id, |column| {
-                    server(column, &proxy, host, number, status.wall_ms)
-                });
+                if which.has((id, &proxy.name), 4, number) {
+                    line(&mut text, id, |column| {
+                        server(column, &proxy, host, number, status.wall_ms)
+                    });
+                }
                 flush(&mut text, CHUNK_BYTES, out)?;
             }
-            line(&mut text, id, |column| backend(column, &proxy));
+            if which.has((id, &proxy.name), 2, 0) {
+                line(&mut text, id, |column| backend(column, &proxy));
+            }
         }
+        next_id += 1;
         flush(&mut text, CHUNK_BYTES, out)?;
     }
     flush(&mut text, 0, out)
@@ -223,7 +278,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::admin::metrics::haproxy::samples::{NASTY, nasty, small};
+    use crate::admin::haproxy::samples::{NASTY, nasty, small};
 
     /// The cells of a line, by its end's comma; quotes as HAProxy has them.
     fn cells(line: &str) -> Vec<String> {

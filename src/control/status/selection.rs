@@ -1,0 +1,202 @@
+//! A part of the status: of a service, of groups or hosts of a name, or what is wrong.
+
+use super::{GroupStatus, HostStatus, ServiceStatus, Status};
+use crate::config::verb::StatusFilter;
+
+impl Status {
+    /// The part that a filter selects.
+    ///
+    /// # Errors
+    /// There is nothing of such a name.
+    pub fn selected(mut self, filter: &StatusFilter) -> Result<Status, String> {
+        let is_named = |wanted: &Option<String>, name: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == name)
+        };
+        self.services
+            .retain(|it| is_named(&filter.service, &it.name));
+        for service in &mut self.services {
+            service
+                .groups
+                .retain(|it| is_named(&filter.group, &it.name));
+            for group in &mut service.groups {
+                group.hosts.retain(|it| is_named(&filter.host, &it.name));
+            }
+        }
+        if filter.host.is_some() {
+            self.drop_empty(|group| group.hosts.is_empty());
+        } else if filter.group.is_some() {
+            self.drop_empty(|_| false);
+        }
+        if let Some(missing) = missing(filter).filter(|_| self.services.is_empty()) {
+            return Err(missing);
+        }
+        if filter.problems {
+            self.keep_problems();
+        }
+        Ok(self)
+    }
+
+    /// Drops such groups, and services without groups.
+    fn drop_empty(&mut self, is_empty: impl Fn(&GroupStatus) -> bool) {
+        for service in &mut self.services {
+            service.groups.retain(|group| !is_empty(group));
+        }
+        self.services.retain(|service| !service.groups.is_empty());
+    }
+
+    /// Keeps what is wrong.
+    fn keep_problems(&mut self) {
+        for service in &mut self.services {
+            let is_wrong: Vec<bool> = service
+                .groups
+                .iter()
+                .map(|group| is_unserved(service, group))
+                .collect();
+            let mut is_wrong = is_wrong.into_iter();
+            for group in &mut service.groups {
+                group.hosts.retain(is_problem);
+            }
+            service.groups.retain(|group| {
+                let is_unserved = is_wrong.next().unwrap_or_default();
+                is_unserved || !group.hosts.is_empty()
+            });
+        }
+        self.services.retain(|service| !service.groups.is_empty());
+        self.only_problems = true;
+    }
+}
+
+/// Whether a host gets no sessions, or ends them.
+fn is_problem(host: &HostStatus) -> bool {
+    !host.is_usable() || host.suspect
+}
+
+/// Whether a group is to get sessions, and has no host for them.
+fn is_unserved(service: &ServiceStatus, group: &GroupStatus) -> bool {
+    service.serves(&group.name) && !group.hosts.iter().any(HostStatus::is_usable)
+}
+
+/// Says that there is nothing of the names; `None` without names.
+fn missing(filter: &StatusFilter) -> Option<String> {
+    let names = [
+        ("service", &filter.service),
+        ("group", &filter.group),
+        ("host", &filter.host),
+    ];
+    let given = names.iter().filter_map(|(what, name)| {
+        let name = name.as_ref()?;
+        Some(format!("{what} {name:?}"))
+    });
+    let given: Vec<_> = given.collect();
+    (!given.is_empty()).then(|| format!("there is no {}", given.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HostState;
+    use crate::control::status::tests::host;
+
+    fn named(name: &str, state: HostState) -> HostStatus {
+        HostStatus {
+            name: name.to_owned(),
+            address: "10.0.0.1:80".parse().ok(),
+            health: crate::balance::Health::Healthy,
+            suspect: false,
+            state,
+            ..host()
+        }
+    }
+
+    fn service(name: &str, groups: Vec<GroupStatus>) -> ServiceStatus {
+        ServiceStatus {
+            name: name.to_owned(),
+            addresses: Vec::new(),
+            enabled: groups[0].name.clone(),
+            routes: Vec::new(),
+            drain_timeout: None,
+            ended: crate::control::EndedSessions::default(),
+            open: 0,
+            total: 0,
+            groups,
+        }
+    }
+
+    fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus {
+        GroupStatus {
+            name: name.to_owned(),
+            scheduler: "leastc".to_owned(),
+            missed_weights: None,
+            open: 0,
+            hosts,
+        }
+    }
+
+    fn status() -> Status {
+        let (up, drain) = (HostState::Up, HostState::Drain);
+        let suspect = HostStatus {
+            suspect: true,
+            ..named("s", up)
+        };
+        Status {
+            services: vec![
+                service(
+                    "web",
+                    vec![
+                        group("main", vec![named("a", up), named("b", drain), suspect]),
+                        group("spare", vec![named("a", up)]),
+                        group("empty", Vec::new()),
+                    ],
+                ),
+                service("mail", vec![group("mx", Vec::new())]),
+                service("fine", vec![group("main", vec![named("c", up)])]),
+            ],
+            ..Status::default()
+        }
+    }
+
+    /// What is selected, as a line.
+    fn selected(line: &str) -> String {
+        use crate::config::verb::{Command, Question};
+        let Ok(Command::Question(Question::Status(filter))) = line.parse() else {
+            panic!("{line}");
+        };
+        let status = match status().selected(&filter) {
+            Ok(status) => status,
+            Err(why) => return why,
+        };
+        let groups = status.services.iter().flat_map(|service| {
+            let of = |group: &GroupStatus| {
+                let hosts = group.hosts.iter().map(|host| host.name.as_str());
+                let hosts = hosts.collect::<Vec<_>>().join(",");
+                format!("{}:{}/{hosts}", service.name, group.name)
+            };
+            service.groups.iter().map(of).collect::<Vec<_>>()
+        });
+        groups.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_part_is_selected_by_names() {
+        for (line, shown) in [
+            ("status fine", "fine:main/c"),
+            ("status web:main", "web:main/a,b,s"),
+            ("status web:main/b", "web:main/b"),
+            ("status group=main", "web:main/a,b,s fine:main/c"),
+            ("status host=a", "web:main/a web:spare/a"),
+            ("status none", "there is no service \"none\""),
+            (
+                "status web:main/none",
+                "there is no service \"web\", group \"main\", host \"none\"",
+            ),
+        ] {
+            assert_eq!(selected(line), shown, "{line}");
+        }
+    }
+
+    #[test]
+    fn problems_are_hosts_without_sessions_and_groups_without_hosts() {
+        assert_eq!(selected("status problems"), "web:main/b,s mail:mx/");
+        assert_eq!(selected("status problems fine"), "");
+    }
+}
