@@ -38,8 +38,16 @@ pub struct HostStatus<'a> {
     pub health: &'a Health,
     /// When its health changed last, in milliseconds of the clock that `now_ms` is from.
     pub since_ms: u64,
+    /// How often it has failed.
+    pub times_failed: u32,
+    /// For how long it had failed before `since_ms`, in milliseconds.
+    pub past_down_ms: u64,
+    /// How long its last probe or check took, in milliseconds.
+    pub check_ms: Option<u32>,
     /// Open sessions, those still connecting included.
     pub open: u32,
+    /// The most sessions that were open at the same time.
+    pub peak_open: u32,
     /// Those of them that count for schedulers: the host's side lives.
     pub busy: u32,
     /// Sessions that were connected, the open ones included.
@@ -57,10 +65,62 @@ pub struct HostStatus<'a> {
 }
 
 impl HostStatus<'_> {
+    /// For how long it has failed so far, in milliseconds.
+    pub fn down_ms(&self, now_ms: u64) -> u64 {
+        let now = match self.health {
+            Health::Failed(_) => now_ms.saturating_sub(self.since_ms),
+            _ => 0,
+        };
+        self.past_down_ms.saturating_add(now)
+    }
+
     /// Whether it could serve a session for what is seen of it: it has an address, has not
     /// failed, waits for no check, and its agent does not object.
     pub(crate) fn may_serve(&self) -> bool {
         let is_out = self.pending || matches!(self.health, Health::Failed(_));
         self.address.is_some() && !is_out && self.agent.is_none_or(Agent::takes_sessions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::balance::fixture::PoolFixture;
+
+    #[test]
+    fn how_often_and_how_long_a_host_has_failed_is_counted() {
+        let mut fixture = PoolFixture::new("leastc", "a b");
+        let seen = |fixture: &PoolFixture, now_ms| {
+            let host = fixture.pool.hosts().next().unwrap();
+            (host.times_failed, host.down_ms(now_ms))
+        };
+        assert_eq!(seen(&fixture, 100), (0, 0));
+        fixture.now_ms = 100;
+        fixture.fail("a");
+        // Another failure of one that has failed is the same one.
+        fixture.now_ms = 150;
+        fixture.fail("a");
+        assert_eq!(seen(&fixture, 160), (1, 60));
+        fixture.now_ms = 200;
+        fixture.recover("a");
+        assert_eq!(seen(&fixture, 500), (1, 100));
+        fixture.now_ms = 600;
+        fixture.fail("a");
+        assert_eq!(seen(&fixture, 605), (2, 105));
+        // An operator wants it to be tried.
+        let id = fixture.id("a");
+        fixture.pool.reset_health(id, 610);
+        assert_eq!(seen(&fixture, 900), (2, 110));
+    }
+
+    #[test]
+    fn the_most_open_sessions_and_the_last_check_are_kept() {
+        let mut fixture = PoolFixture::new("leastc", "a");
+        let id = fixture.id("a");
+        let picked: Vec<_> = (0..3).filter_map(|_| fixture.pick(&[])).collect();
+        assert_eq!(picked.len(), 3);
+        fixture.release(id);
+        fixture.pool.check_took(id, 7);
+        let host = fixture.pool.hosts().next().unwrap();
+        assert_eq!((host.open, host.peak_open, host.check_ms), (2, 3, Some(7)));
     }
 }

@@ -345,6 +345,7 @@ impl Hosts {
         self.open += 1;
         let member = self.get_mut(id)?;
         member.open += 1;
+        member.peak_open = member.peak_open.max(member.open);
         member.busy += 1;
         Some(member)
     }

@@ -1,5 +1,5 @@
-//! Statistics of a host: lock-free counters of bytes and connect times, and sessions by
-//! minute. Open sessions are counted by the pool, under its lock.
+//! Statistics of a host: lock-free counters of bytes and connect times, sessions by minute, and
+//! their rate. Open sessions are counted by the pool, under its lock.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -123,70 +123,137 @@ pub const MINUTES: usize = 60;
 
 const MINUTE_MS: u64 = 60_000;
 
-/// Sessions of a host by minute, for the last hour, in a ring.
+/// Whole seconds over which the rate is taken.
+const RATE_SECONDS: usize = 5;
+
+/// Sessions of a host: by minute for the last hour, and their rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecentSessions {
-    /// The current minute, counted from the start of the clock.
-    minute: u64,
-    /// By minute, modulo their number. On the heap, as picks do not read it.
-    sessions: Box<[u32; MINUTES]>,
+    /// On the heap, as picks do not read it.
+    counts: Box<RecentCounts>,
 }
 
-impl Default for RecentSessions {
-    fn default() -> RecentSessions {
-        RecentSessions {
-            minute: 0,
-            sessions: Box::new([0; MINUTES]),
-        }
-    }
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RecentCounts {
+    minutes: Ring<MINUTES>,
+    /// The current second, and those that the rate is taken of.
+    seconds: Ring<{ RATE_SECONDS + 1 }>,
+    /// The most sessions of a second.
+    peak: u32,
 }
 
 impl RecentSessions {
+    /// No sessions yet.
+    pub fn new(now_ms: u64) -> RecentSessions {
+        RecentSessions {
+            counts: Box::new(RecentCounts {
+                minutes: Ring::new(now_ms / MINUTE_MS),
+                seconds: Ring::new(now_ms / 1000),
+                peak: 0,
+            }),
+        }
+    }
+
     /// Counts a session.
     pub(super) fn count(&mut self, now_ms: u64) {
-        self.advance_to(now_ms / MINUTE_MS);
-        let sessions = &mut self.sessions[slot_of(self.minute)];
-        *sessions = sessions.saturating_add(1);
+        let counts = &mut *self.counts;
+        counts.minutes.count(now_ms / MINUTE_MS);
+        let second = counts.seconds.count(now_ms / 1000);
+        counts.peak = counts.peak.max(second);
     }
 
     /// The sessions of each minute, the oldest first. The last minute is the current one.
     pub fn by_minute(&self, now_ms: u64) -> [u32; MINUTES] {
-        let mut now = self.clone();
-        now.advance_to(now_ms / MINUTE_MS);
-        let first = now.minute + 1;
-        std::array::from_fn(|index| now.sessions[slot_of(first + index as u64)])
+        let mut minutes = self.counts.minutes.clone();
+        minutes.advance_to(now_ms / MINUTE_MS);
+        minutes.oldest_first()
     }
 
     /// The sessions of each minute before `now_ms`, as [`RecentSessions::by_minute`] has them.
     pub(super) fn from_minutes(by_minute: &[u32], now_ms: u64) -> RecentSessions {
-        let mut recent = RecentSessions {
-            minute: now_ms / MINUTE_MS,
-            ..RecentSessions::default()
-        };
+        let mut recent = RecentSessions::new(now_ms);
+        let minutes = &mut recent.counts.minutes;
         for (back, sessions) in (0..MINUTES as u64).zip(by_minute.iter().rev()) {
             // At the beginning of the clock there is nothing to put it.
-            if let Some(minute) = recent.minute.checked_sub(back) {
-                recent.sessions[slot_of(minute)] = *sessions;
+            if let Some(minute) = minutes.now.checked_sub(back)
+                && *sessions > 0
+            {
+                minutes.began = minute;
+                minutes.counts[slot_of::<MINUTES>(minute)] = *sessions;
             }
         }
         recent
     }
 
-    /// Clears the minutes since the last count. No timer does this: a minute without a
-    /// count had no session. A clock that is read on several threads may seem to go back a
-    /// little: that counts as the same minute.
-    fn advance_to(&mut self, minute: u64) {
-        let missed = minute.saturating_sub(self.minute).min(MINUTES as u64);
-        for back in 0..missed {
-            self.sessions[slot_of(minute - back)] = 0;
-        }
-        self.minute = self.minute.max(minute);
+    /// How many of [`RecentSessions::by_minute`] there were since it began to count.
+    pub fn known_minutes(&self, now_ms: u64) -> usize {
+        let passed = (now_ms / MINUTE_MS).saturating_sub(self.counts.minutes.began);
+        usize::try_from(passed).map_or(MINUTES, |passed| MINUTES.min(passed + 1))
+    }
+
+    /// Sessions in ten seconds, at the rate of the last five whole seconds.
+    pub fn per_ten_seconds(&self, now_ms: u64) -> u32 {
+        let mut seconds = self.counts.seconds.clone();
+        seconds.advance_to(now_ms / 1000);
+        let whole = &seconds.oldest_first()[..RATE_SECONDS];
+        let sum = whole.iter().fold(0_u32, |sum, it| sum.saturating_add(*it));
+        sum.saturating_mul(2)
+    }
+
+    /// The most sessions of a second so far.
+    pub fn peak_per_second(&self) -> u32 {
+        self.counts.peak
     }
 }
 
-fn slot_of(minute: u64) -> usize {
-    // Less than 60, so it fits.
-    usize::try_from(minute % MINUTES as u64).unwrap_or(0)
+/// Counts in the last `N` units of time, in a ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ring<const N: usize> {
+    /// The unit in which counting began, counted from the start of the clock.
+    began: u64,
+    /// The current unit.
+    now: u64,
+    /// By unit, modulo their number.
+    counts: [u32; N],
+}
+
+impl<const N: usize> Ring<N> {
+    fn new(now: u64) -> Self {
+        Ring {
+            began: now,
+            now,
+            counts: [0; N],
+        }
+    }
+
+    /// Counts one. Returns the count of its unit.
+    fn count(&mut self, now: u64) -> u32 {
+        self.advance_to(now);
+        let count = &mut self.counts[slot_of::<N>(self.now)];
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// Clears the units since the last count. No timer does this: a unit without a count had
+    /// none. A clock that is read on several threads may seem to go back a little: that counts
+    /// as the same unit.
+    fn advance_to(&mut self, now: u64) {
+        let missed = now.saturating_sub(self.now).min(N as u64);
+        for back in 0..missed {
+            self.counts[slot_of::<N>(now - back)] = 0;
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn oldest_first(&self) -> [u32; N] {
+        let first = self.now + 1;
+        std::array::from_fn(|index| self.counts[slot_of::<N>(first + index as u64)])
+    }
+}
+
+fn slot_of<const N: usize>(unit: u64) -> usize {
+    // Less than N, so it fits.
+    usize::try_from(unit % N as u64).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -223,7 +290,7 @@ mod tests {
     }
 
     fn counted(at_s: &[u64]) -> RecentSessions {
-        let mut recent = RecentSessions::default();
+        let mut recent = RecentSessions::new(0);
         for at_s in at_s {
             recent.count(at_s * 1000);
         }
@@ -259,5 +326,23 @@ mod tests {
     fn a_clock_that_seems_to_go_back_costs_nothing() {
         let recent = counted(&[60, 59, 61]);
         assert_eq!(recent.by_minute(60_000)[MINUTES - 1], 3);
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_whole_seconds() {
+        let recent = counted(&[10, 10, 10, 11, 15, 15]);
+        assert_eq!(recent.per_ten_seconds(15_999), 8);
+        assert_eq!(recent.per_ten_seconds(16_000), 6);
+        assert_eq!(recent.per_ten_seconds(21_000), 0);
+        assert_eq!(recent.per_ten_seconds(u64::MAX), 0);
+        assert_eq!(recent.peak_per_second(), 3);
+    }
+
+    #[test]
+    fn minutes_before_the_first_are_not_known() {
+        let recent = RecentSessions::new(119_000);
+        for (now_ms, minutes) in [(0, 1), (119_000, 1), (120_000, 2), (u64::MAX, MINUTES)] {
+            assert_eq!(recent.known_minutes(now_ms), minutes, "{now_ms}");
+        }
     }
 }

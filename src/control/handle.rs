@@ -81,6 +81,16 @@ impl Handle {
         self.send(actor, Request::Change(verbs), None)
     }
 
+    /// As [`Handle::change`], but only while generation `expected_generation` is in force.
+    pub fn change_if_current(
+        &self,
+        actor: &Actor,
+        verbs: Vec<Verb>,
+        expected_generation: u64,
+    ) -> Response {
+        self.send(actor, Request::Change(verbs), Some(expected_generation))
+    }
+
     /// The status. After the controller's end it is empty, and `stopping`.
     pub fn status(&self) -> Status {
         match self.ask(Question::Status(StatusFilter::default())) {

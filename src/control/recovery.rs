@@ -307,23 +307,28 @@ impl RecoveryLoop {
             key,
             address,
             verdict,
+            took_ms,
         } = probed;
         match key {
             Job::Recovery(job) => {
                 self.under_way.remove(&probe_id(&job, &address));
-                match verdict {
-                    Some(Verdict::Passed) => self.apply_probe(&job, &address, Ok(())),
-                    Some(Verdict::Failed(failure)) => {
-                        self.apply_probe(&job, &address, Err(failure));
-                    }
-                    _ => {}
-                }
+                let result = match verdict {
+                    Some(Verdict::Passed) => Ok(()),
+                    Some(Verdict::Failed(failure)) => Err(failure),
+                    _ => return,
+                };
+                self.apply_probe(&job, (&address, took_ms), result);
             }
-            Job::Check(check, address) => self.apply_check(&check, &address, verdict),
+            Job::Check(check, address) => self.apply_check(&check, (&address, took_ms), verdict),
         }
     }
 
-    fn apply_probe(&self, job: &ProbeJob, address: &Address, result: Result<(), Failure>) {
+    fn apply_probe(
+        &self,
+        job: &ProbeJob,
+        (address, took_ms): (&Address, u64),
+        result: Result<(), Failure>,
+    ) {
         let ProbeJob {
             group,
             host,
@@ -333,6 +338,7 @@ impl RecoveryLoop {
         let now_ms = self.clock.now_ms();
         let (change, name) = {
             let mut pool = group.pool();
+            pool.check_took(*host, took_ms);
             let change = match purpose {
                 Purpose::Check => pool.health_checked(*host, address, result, now_ms),
                 Purpose::Heartbeat => pool.heartbeat_checked(*host, address, result, now_ms),
@@ -344,13 +350,21 @@ impl RecoveryLoop {
         }
     }
 
-    /// Applies the verdict of a check of the host at `address`.
-    fn apply_check(&mut self, check: &HostCheck, address: &Address, verdict: Option<Verdict>) {
+    /// Applies the verdict of a check of the host at `address`, which took so long.
+    fn apply_check(
+        &mut self,
+        check: &HostCheck,
+        (address, took_ms): (&Address, u64),
+        verdict: Option<Verdict>,
+    ) {
         let now_ms = self.clock.now_ms();
         let text = verdict.as_ref().map(Verdict::to_string);
         let at = (check.host, address);
         let (in_force, change, name, has_failed) = {
             let mut pool = check.group.pool();
+            if verdict.is_some() {
+                pool.check_took(check.host.id, took_ms);
+            }
             let mut checked = |result| pool.check_ended(at, &check.check, result, now_ms);
             let (in_force, change) = match verdict {
                 Some(Verdict::Passed) => (None, checked(Ok(()))),

@@ -128,3 +128,96 @@ fn the_last_usable_host_goes_by_a_tick_and_a_word_of_warning() {
         page.tell("hostAdminUp", &host);
     }
 }
+
+#[test]
+fn ticked_hosts_change_together_or_not_at_all() {
+    let page = Page::open();
+    page.tell(
+        "addHost",
+        &[
+            ("service", "web"),
+            ("group", "main"),
+            ("name", "b"),
+            ("ip", "127.0.0.1:9"),
+        ],
+    );
+    let ticked = ["a", "b"].map(|name| format!("service=web&group=main&name={name}"));
+    let press = |verb: &str, more: &[(&str, &str)], place: &str| {
+        let (token, generation) = (page.hidden("token"), page.hidden("generation"));
+        let fields = [
+            ("token", &*token),
+            ("generation", &generation),
+            ("verb", verb),
+            ("host", &ticked[0]),
+            ("host", &ticked[1]),
+        ];
+        let fields = [&fields[..], more].concat();
+        let reply = HttpRequest::post(page.address, place, &fields)
+            .by(ADMIN)
+            .send();
+        (next(&reply), page.look(&next(&reply)).body)
+    };
+    let weights = || {
+        page.look("/running.xml")
+            .body
+            .matches("weight=\"5\"")
+            .count()
+    };
+    let (place, shown) = press("setWeight", &[("weight", "5")], "/do?q=main");
+    assert!(place.ends_with("&q=main"), "{place}");
+    assert!(shown.contains("Done: setWeight of 2 hosts"), "{shown}");
+    assert_eq!(weights(), 2);
+    // The last usable hosts stay, both of them.
+    let (_, shown) = press("drainHost", &[("weight", "")], "/do");
+    assert!(
+        shown.contains("Nothing was done: drainHost of 2 hosts"),
+        "{shown}"
+    );
+    assert!(!page.look("/running.xml").body.contains("drain"));
+    let (_, shown) = press("drainHost", &[("weight", ""), ("force", "true")], "/do");
+    assert!(shown.contains("Done: drainHost of 2 hosts"), "{shown}");
+    let drained = page.look("/running.xml").body;
+    assert_eq!(drained.matches("state=\"drain\"").count(), 2);
+}
+
+#[test]
+fn the_page_is_compressed_for_those_who_take_it_and_never_has_the_same_token() {
+    let page = Page::open();
+    let get = |path: &str, site: &str| {
+        let get = HttpRequest::get(page.address, path).by(ADMIN);
+        let get = get
+            .with("Accept-Encoding", "gzip, br")
+            .with("Sec-Fetch-Site", site);
+        let reply = get.send();
+        assert_eq!(reply.status, 200, "{path}");
+        let length: usize = reply.header("Content-Length").unwrap().parse().unwrap();
+        (reply.header("Content-Encoding").map(str::to_owned), length)
+    };
+    for path in ["/", "/live", "/style.css", "/script.js"] {
+        let (coding, length) = get(path, "same-origin");
+        assert_eq!(coding.as_deref(), Some("gzip"), "{path}");
+        let plain = page.look(path);
+        assert_eq!(plain.header("Content-Encoding"), None, "{path}");
+        assert_eq!(plain.header("Vary"), Some("Accept-Encoding"), "{path}");
+        assert!(length < plain.body.len() / 2, "{path}: {length}");
+        assert_eq!(get(path, "cross-site").0, None, "{path}");
+    }
+    for path in ["/running.xml", "/config.xml", "/diff", "/api/status"] {
+        assert_eq!(get(path, "none").0, None, "{path}");
+    }
+    let tokens = [page.hidden("token"), page.hidden("token")];
+    assert_ne!(tokens[0], tokens[1]);
+    let generation = page.hidden("generation");
+    for token in tokens {
+        let pressed = page
+            .button("setWeight", &token, &generation)
+            .by(ADMIN)
+            .send();
+        assert_eq!(pressed.status, 303, "{pressed:?}");
+    }
+    assert!(
+        page.look("/live")
+            .body
+            .contains("name=\"token\" value=\"\"")
+    );
+}

@@ -185,6 +185,24 @@ fn nothing_is_wider_than_the_screen() {
 
 #[test]
 #[ignore = "needs Chromium and Playwright"]
+fn hosts_are_filtered_while_it_is_typed_and_ticked_ones_change_together() {
+    play("filter_and_tick");
+}
+
+#[test]
+#[ignore = "needs Chromium and Playwright"]
+fn times_are_those_of_the_place_too() {
+    play("local_time");
+}
+
+#[test]
+#[ignore = "needs Chromium and Playwright"]
+fn all_sessions_of_a_client_are_ended() {
+    play("end_sessions_of_a_client");
+}
+
+#[test]
+#[ignore = "needs Chromium and Playwright"]
 fn what_txlb_cannot_answer_is_said() {
     play("txlb_is_gone");
 }

@@ -110,6 +110,14 @@ class Scene:
         for _ in range(number):
             self.client().close()
 
+    def visit_in_vain(self):
+        """A client for whom there is no host."""
+        with socket.create_connection(told(self.service), timeout=15) as client:
+            try:
+                assert not client.recv(6)
+            except ConnectionError:
+                pass
+
     def client(self):
         client = socket.create_connection(told(self.service), timeout=15)
         assert client.recv(6, socket.MSG_WAITALL) == b"hello\n"
@@ -132,7 +140,20 @@ def row(page, name):
 
 
 def weight_of(page, name):
-    return row(page, name).get_by_role("spinbutton")
+    """The weight behind the dots of a host."""
+    return row(page, name).locator("details input[name=weight]")
+
+
+def more(page, name):
+    """Unfolds what is behind the dots of a host, unless it is."""
+    details = row(page, name).locator("details[name=more]")
+    if details.get_attribute("open") is None:
+        details.locator("summary").click()
+    return details
+
+
+def tick(page, name):
+    row(page, name).get_by_role("checkbox", name="Tick").check()
 
 
 def group(page, name):
@@ -170,7 +191,11 @@ def picture(page, name, **options):
 def fits(page):
     """Whether nothing is wider than the window."""
     wide, room = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-    assert wide <= room, f"{wide} pixels wide, of {room}"
+    if wide > room:
+        beyond = page.evaluate("""(room) => [...document.querySelectorAll("body *")]
+            .filter((it) => it.getBoundingClientRect().right > room)
+            .map((it) => it.outerHTML.slice(0, 120)).slice(-5)""", room)
+        raise AssertionError(f"{wide} pixels wide, of {room}: {beyond}")
 
 
 def fits_by_box(page):

@@ -57,10 +57,25 @@ impl ProcessKey {
 
     /// A token that shows that this process made the page for that user. No user's name begins
     /// with a NUL, so it is no other tag.
+    ///
+    /// Each page has another `number`, and so another token: nobody can find out a token from the
+    /// lengths of many compressed pages (BREACH).
     #[cfg(feature = "web")]
-    pub(super) fn page_token(&self, name: &str) -> String {
-        let digest = self.digest(&[b"\0page\0", name.as_bytes()]);
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    pub(super) fn page_token(&self, name: &str, number: u64) -> String {
+        let number = number.to_be_bytes();
+        let digest = self.digest(&[b"\0page\0", &number, name.as_bytes()]);
+        let bytes = number.iter().chain(&digest);
+        bytes.map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether `token` is one of the user's, in constant time.
+    #[cfg(feature = "web")]
+    pub(super) fn is_page_token(&self, name: &str, token: &str) -> bool {
+        let number = token.get(..16).map(|it| u64::from_str_radix(it, 16));
+        let Some(Ok(number)) = number else {
+            return false;
+        };
+        is_equal(self.page_token(name, number).as_bytes(), token.as_bytes())
     }
 
     /// A number that is always the same for a name, and that cannot be predicted.

@@ -232,14 +232,16 @@ impl Auth {
 
 #[cfg(feature = "web")]
 impl Auth {
-    /// The token in forms of pages for this user.
+    /// The token in forms of a page for this user: another one for each page.
     pub(super) fn page_token(&self, name: &str) -> String {
-        self.0.key.page_token(name)
+        // Without randomness all pages have the same token, which is still a secret.
+        let number = self.random_number().unwrap_or_default();
+        self.0.key.page_token(name, number)
     }
 
-    /// Whether `token` is it, in constant time.
+    /// Whether `token` was in a page for this user.
     pub(super) fn is_page_token(&self, name: &str, token: &str) -> bool {
-        credential::is_equal(self.page_token(name).as_bytes(), token.as_bytes())
+        self.0.key.is_page_token(name, token)
     }
 
     /// A random number.

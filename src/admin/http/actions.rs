@@ -10,11 +10,12 @@ use super::guard::Principal;
 use super::request::{Fields, Request, fields};
 use super::response::{Response, error_page};
 use super::state::{FLASH_FIELD, RequestContext};
-use crate::admin::page::{FlashMessage, Refresh};
+use crate::admin::page::{FlashMessage, Query, TICKED, VERBS};
 use crate::config::Access;
-use crate::config::verb::{Command, ParseError, Question, StatusFilter, table};
+use crate::config::verb::{Command, ParseError, Question, StatusFilter, Verb, table};
 use crate::control::Status;
 use crate::json::{Json, Object};
+use crate::text::plural;
 
 /// Runs the verb of the pressed button, and redirects to the page.
 pub(super) fn run_action(
@@ -48,10 +49,10 @@ pub(super) fn run_action(
 }
 
 /// The URL to redirect to: the page, with the number of its flash message if there is
-/// one, and with the refresh interval of the page that was shown.
+/// one, and as the page was shown.
 fn redirect_target(request: &Request, number: Option<u64>) -> String {
     let query_fields = fields(request.query.as_bytes()).unwrap_or_default();
-    let query = Refresh::new(None, &query_fields).query();
+    let query = Query::new(None, &query_fields).text();
     match (number, query.strip_prefix('?')) {
         (None, _) => format!("./{query}"),
         (Some(number), None) => format!("./?{FLASH_FIELD}={number:x}"),
@@ -72,18 +73,55 @@ fn run_button_verb(
     principal: &Principal,
     fields: &Fields,
 ) -> Result<String, String> {
-    let command = command(fields)?;
     let generation = value(fields, "generation").and_then(|text| text.parse().ok());
     let generation = generation.ok_or("the page does not say which configuration it shows")?;
-    let text = command.to_string();
-    let response = context
-        .state
-        .handle()
-        .execute_if_current(&principal.actor, command, generation);
+    let handle = context.state.handle();
+    let (text, response) = match value(fields, "verb").filter(|_| is_for_many(fields)) {
+        Some(name) => {
+            let verbs = verbs_for_ticked(name, fields)?;
+            let text = format!("{name} of {}", plural(verbs.len(), "host"));
+            let change = handle.change_if_current(&principal.actor, verbs, generation);
+            (text, change)
+        }
+        None => {
+            let command = command(fields)?;
+            let text = command.to_string();
+            let done = handle.execute_if_current(&principal.actor, command, generation);
+            (text, done)
+        }
+    };
     match response.outcome {
         Ok(done) if done.is_empty() => Ok(text),
         Ok(done) => Ok(format!("{text}: {done}")),
         Err(why) => Err(format!("{text}: {why}")),
+    }
+}
+
+/// Whether the form is the one for ticked hosts: it names no host of its own.
+fn is_for_many(fields: &Fields) -> bool {
+    value(fields, "verb").is_some_and(|verb| VERBS.contains(&verb))
+        && value(fields, "name").is_none()
+}
+
+/// The verb `name` for each ticked host. They are one change: whole or not at all.
+fn verbs_for_ticked(name: &str, fields: &Fields) -> Result<Vec<Verb>, String> {
+    let schema = table::command(name).ok_or("there is no such verb")?;
+    let common = fields
+        .iter()
+        .filter(|(name, value)| name != TICKED && !value.is_empty() && schema.key(name).is_some());
+    let common: Vec<_> = common.cloned().collect();
+    let ticked = fields.iter().filter(|(name, _)| name == TICKED);
+    let verbs = ticked.map(|(_, keys)| {
+        let keys = super::request::fields(keys.as_bytes());
+        let keys = keys.ok_or("a ticked host is not understood")?;
+        let all = [keys, common.clone()].concat();
+        let command = Command::from_pairs(name, &all).map_err(|error| error.to_string())?;
+        command.into_change()
+    });
+    let verbs = verbs.collect::<Result<Vec<_>, String>>()?;
+    match verbs.is_empty() {
+        true => Err(format!("{name}: tick the hosts that are meant first")),
+        false => Ok(verbs),
     }
 }
 
@@ -94,8 +132,13 @@ fn command(fields: &Fields) -> Result<Command, String> {
     let schema = table::command(name).ok_or("there is no such verb")?;
     let fields_of_verb: Vec<_> = fields
         .iter()
-        .filter(|(name, _)| schema.key(name).is_some())
         .map(|(name, value)| (name.as_str(), value.as_str()))
+        .map(|(name, value)| match name {
+            // The host of a row, for a verb that selects by several names.
+            "name" if schema.key("name").is_none() => ("host", value),
+            _ => (name, value),
+        })
+        .filter(|(name, _)| schema.key(name).is_some())
         .collect();
     Command::from_pairs(name, &fields_of_verb).map_err(|error| error.to_string())
 }
@@ -218,6 +261,39 @@ mod tests {
         assert_eq!(back_to("refresh=0", Some(10)), "./?notice=a&refresh=0");
         assert_eq!(back_to("refresh=5&change", None), "./?refresh=5");
         assert_eq!(back_to("%", None), "./");
+        assert_eq!(
+            back_to("q=a+b&problems=1", Some(10)),
+            "./?notice=a&q=a+b&problems=1"
+        );
+    }
+
+    #[test]
+    fn a_verb_for_ticked_hosts_is_one_for_each() {
+        let hosts =
+            "host=service%3Ds%26group%3Dg%26name%3Da%2Bb&host=service%3Ds%26group%3Dg%26name%3Dc";
+        let of = |verb: &str, more: &str| {
+            let fields = fields_of(&format!("token=x&generation=7&verb={verb}&{more}"));
+            assert!(is_for_many(&fields));
+            verbs_for_ticked(verb, &fields)
+                .map(|it| it.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            of("drainHost", &format!("weight=&{hosts}&force=true")).unwrap(),
+            [
+                "drainHost service=s group=g name=\"a b\" force=true",
+                "drainHost service=s group=g name=c force=true"
+            ]
+        );
+        assert_eq!(
+            of("setWeight", &format!("weight=5&{hosts}")).unwrap()[1],
+            "setWeight service=s group=g name=c weight=5"
+        );
+        // No weight, no host, or no keys.
+        assert!(of("setWeight", &format!("weight=&{hosts}")).is_err());
+        assert!(of("drainHost", "weight=5").is_err());
+        assert!(of("drainHost", "host=%25").is_err() && of("drainHost", "host=x").is_err());
+        let row = fields_of("verb=drainHost&service=s&group=g&name=a");
+        assert!(!is_for_many(&row) && !is_for_many(&fields_of("verb=delHost&host=a")));
     }
 
     #[test]
@@ -231,6 +307,10 @@ mod tests {
         assert_eq!(
             of("setWeight").as_deref(),
             Ok("setWeight service=s group=g name=a weight=5")
+        );
+        assert_eq!(
+            of("endSessions").as_deref(),
+            Ok("endSessions service=s group=g host=a")
         );
         assert!(of("").is_err() && of("addHost").is_err());
     }

@@ -4,6 +4,7 @@
 //! HTTPS. Each client has a thread and one request.
 
 mod actions;
+mod compression;
 mod connection;
 mod guard;
 pub(super) mod request;

@@ -34,6 +34,8 @@ pub(in crate::admin) struct Request {
     pub(in crate::admin) forwarded_host: Option<String>,
     pub(in crate::admin) authorization: Option<String>,
     pub(in crate::admin) content_type: Option<String>,
+    /// How the response may be compressed; of several headers, the first.
+    pub(in crate::admin) accept_encoding: Option<String>,
     pub(in crate::admin) body: Vec<u8>,
 }
 
@@ -157,6 +159,9 @@ fn take_headers(headers: &[Header<'_>], request: &mut Request) -> Result<BodyInf
                 request.forwarded_host = first;
             }
             "authorization" => set_once(&mut request.authorization, value)?,
+            "accept-encoding" if request.accept_encoding.is_none() => {
+                request.accept_encoding = text(value).ok();
+            }
             "content-type" => set_once(&mut request.content_type, value)?,
             "content-length" => set_once(&mut length, value)?,
             // Where proxy and server disagree about the end of a body, one of them
@@ -302,7 +307,7 @@ mod tests {
         let got = request(
             "\r\n\r\nPOST /do?a=b?c HTTP/1.1\r\nhOST: x:1\r\nContent-Type: text/plain\r\n\
          Origin: http://x:1\r\nSec-Fetch-Site: same-origin\r\nAuthorization: Basic eA==\r\n\
-         Content-Length: 4\r\nX: y\r\n\r\nbodyGET / HTTP/1.1\r\n\r\n",
+         Accept-Encoding: gzip\r\nAccept-Encoding: x\r\nContent-Length: 4\r\nX: y\r\n\r\nbodyGET / HTTP/1.1\r\n\r\n",
         );
         let some = |text: &str| Some(text.to_owned());
         let expected = Request {
@@ -315,6 +320,7 @@ mod tests {
             forwarded_host: None,
             authorization: some("Basic eA=="),
             content_type: some("text/plain"),
+            accept_encoding: some("gzip"),
             body: b"body".to_vec(),
         };
         assert_eq!(got, expected);

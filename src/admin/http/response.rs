@@ -5,6 +5,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use super::compression::{self, StaticFile};
 use super::request::Request;
 use crate::admin::page;
 use crate::control::Status;
@@ -22,6 +23,10 @@ pub(super) struct Response {
 #[derive(Debug)]
 enum Body {
     Whole(String),
+    /// A whole text as gzip, made for this response.
+    Compressed(Vec<u8>),
+    /// A file that never changes, as it is or as gzip.
+    Static(&'static [u8]),
     /// Written in chunks, straight to the client.
     Export(Arc<Status>, Export),
 }
@@ -104,6 +109,45 @@ impl Response {
         Response::text(303, String::new()).with_header("Location", path)
     }
 
+    /// A file that never changes, as gzip if the request takes it.
+    pub(super) fn file(
+        content_type: &'static str,
+        file: &'static StaticFile,
+        request: &Request,
+    ) -> Response {
+        let compressed = compression::is_wanted(request)
+            .then(|| file.compressed())
+            .flatten();
+        Response {
+            status: 200,
+            content_type,
+            headers: Vec::new(),
+            body: Body::Static(compressed.unwrap_or(file.text().as_bytes())),
+        }
+        .varying(compressed.is_some())
+    }
+
+    /// The same as gzip, if the request takes it.
+    pub(super) fn compressed_for(mut self, request: &Request) -> Response {
+        let compressed = match &self.body {
+            Body::Whole(text) if compression::is_wanted(request) => compression::compress(text),
+            _ => None,
+        };
+        let is_compressed = compressed.is_some();
+        if let Some(bytes) = compressed {
+            self.body = Body::Compressed(bytes);
+        }
+        self.varying(is_compressed)
+    }
+
+    fn varying(self, is_compressed: bool) -> Response {
+        let response = self.with_header("Vary", "Accept-Encoding".to_owned());
+        match is_compressed {
+            true => response.with_header("Content-Encoding", "gzip".to_owned()),
+            false => response,
+        }
+    }
+
     #[must_use]
     pub(super) fn with_header(mut self, name: &'static str, value: String) -> Response {
         self.headers.push((name, value));
@@ -114,7 +158,8 @@ impl Response {
     pub(super) fn size(&self) -> usize {
         match &self.body {
             Body::Whole(text) => text.len(),
-            Body::Export(..) => 0,
+            Body::Compressed(bytes) => bytes.len(),
+            Body::Static(_) | Body::Export(..) => 0,
         }
     }
 
@@ -138,6 +183,8 @@ impl Response {
         match &self.body {
             _ if head_only => {}
             Body::Whole(text) => out.write_all(text.as_bytes())?,
+            Body::Compressed(bytes) => out.write_all(bytes)?,
+            Body::Static(bytes) => out.write_all(bytes)?,
             Body::Export(status, export) => export.0(status, out)?,
         }
         out.flush()
@@ -149,6 +196,8 @@ impl Body {
     fn length(&self) -> io::Result<usize> {
         match self {
             Body::Whole(text) => Ok(text.len()),
+            Body::Compressed(bytes) => Ok(bytes.len()),
+            Body::Static(bytes) => Ok(bytes.len()),
             Body::Export(status, export) => {
                 let mut length = Length(0);
                 export.0(status, &mut length)?;

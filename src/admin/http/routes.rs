@@ -5,6 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::compression::StaticFile;
 use super::guard::Principal;
 use super::request::{Fields, Request, decode_path, fields};
 use super::response::{Response, error_page};
@@ -12,7 +13,7 @@ use super::state::{FLASH_FIELD, RequestContext, Settings, WebState};
 use super::{actions, guard};
 use crate::admin::haproxy::csv;
 use crate::admin::metrics::{self, running::running};
-use crate::admin::page::{self, Refresh};
+use crate::admin::page::{self, Query};
 use crate::config::verb::table::{self, CommandSchema, Kind};
 use crate::config::verb::{Command, Question, View as ConfigView};
 use crate::control::Response as ControlResponse;
@@ -230,14 +231,10 @@ fn show(
 ) -> Response {
     match resource {
         Resource::Page | Resource::Live => page(context, principal, request, resource),
-        Resource::Style => Response::new(200, CSS, page::STYLE.to_owned()),
-        Resource::StyleRefreshing => Response::new(200, CSS, page::STYLE_REFRESHING.to_owned()),
-        Resource::Script => Response::new(
-            200,
-            "text/javascript; charset=utf-8",
-            page::SCRIPT.to_owned(),
-        ),
-        Resource::Icon => Response::new(200, "image/svg+xml", page::ICON.to_owned()),
+        Resource::Style => Response::file(CSS, &STYLE, request),
+        Resource::StyleRefreshing => Response::file(CSS, &STYLE_REFRESHING, request),
+        Resource::Script => Response::file("text/javascript; charset=utf-8", &SCRIPT, request),
+        Resource::Icon => Response::file("image/svg+xml", &ICON, request),
         Resource::RunningText => {
             Response::new(200, TEXT, running(&context.state.handle().status()))
         }
@@ -269,6 +266,11 @@ fn figures(context: &RequestContext<'_>, request: &Request) -> metrics::Figures 
         brief: fields.iter().any(is_brief),
     }
 }
+
+static STYLE: StaticFile = StaticFile::new(page::STYLE);
+static STYLE_REFRESHING: StaticFile = StaticFile::new(page::STYLE_REFRESHING);
+static SCRIPT: StaticFile = StaticFile::new(page::SCRIPT);
+static ICON: StaticFile = StaticFile::new(page::ICON);
 
 const CSS: &str = "text/css; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -316,14 +318,20 @@ fn page(
     let fields = fields(request.query.as_bytes()).unwrap_or_default();
     let flash_message =
         flash_number(&fields).and_then(|number| context.state.flash_messages.take(number));
+    // See `View::token`.
+    let token = match resource {
+        Resource::Live => String::new(),
+        _ => context.state.auth.page_token(name.unwrap_or_default()),
+    };
     let shown = page::View {
         status: &status,
         sessions: &sessions,
         unsaved: &unsaved,
         user: name,
         access: principal.access,
-        token: &context.state.auth.page_token(name.unwrap_or_default()),
-        refresh: Refresh::new(context.settings.refresh, &fields),
+        machine: &status.name,
+        token: &token,
+        query: &Query::new(context.settings.refresh, &fields),
         flash_message: flash_message.as_ref(),
     };
     Response::html(
@@ -333,6 +341,7 @@ fn page(
             _ => page::page(&shown),
         },
     )
+    .compressed_for(request)
 }
 
 /// The number of the flash message to show.

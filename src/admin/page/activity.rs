@@ -3,10 +3,13 @@
 use super::html::{Element, el, id, time};
 use super::view::{View, button, change_link, details, form};
 use crate::control::{RecentEvent, SessionStatus, Status, Topic};
-use crate::text::{age, bytes, count};
+use crate::text::{age, bytes, count, plural};
 
 /// Sessions that are shown, the oldest first: a session that hangs is at the top.
 const SHOWN: usize = 200;
+
+/// Sessions and events that are shown at once. The others are folded.
+const UNFOLDED: usize = 10;
 
 const COLUMNS: [(&str, &str); 8] = [
     ("Client", ""),
@@ -38,28 +41,50 @@ pub(super) fn sessions(view: &View<'_>) -> Element {
             cell.class(class)
         }
     };
-    let change = form(view, &[]).map(|_| head(("Change", "")));
-    let head = el("tr").with_all(COLUMNS.map(head)).maybe(change);
-    let rows = sessions.list.iter().take(SHOWN);
-    let rows = rows.map(|session| session_row(view, session));
+    let table = |sessions: &[SessionStatus]| {
+        let change = form(view, &[]).map(|_| head(("Change", "")));
+        let head = el("tr").with_all(COLUMNS.map(head)).maybe(change);
+        let rows = sessions.iter().map(|session| session_row(view, session));
+        el("table")
+            .class("sessions")
+            .with(
+                el("caption")
+                    .class("vh")
+                    .text("Open sessions, the oldest first"),
+            )
+            .with(el("thead").with(head))
+            .with(el("tbody").with_all(rows))
+    };
+    let shown = &sessions.list[..sessions.list.len().min(SHOWN)];
+    let (oldest, younger) = shown.split_at(shown.len().min(UNFOLDED));
     let more = sessions.more + sessions.list.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| {
         let text = format!("And {} more that are younger.", count(more as u64));
         el("p").text(&text)
     });
-    let table = el("table")
-        .class("sessions")
-        .with(
-            el("caption")
-                .class("vh")
-                .text("Open sessions, the oldest first"),
-        )
-        .with(el("thead").with(head))
-        .with(el("tbody").with_all(rows));
     section
         .maybe(change_link(view, "sessions", "of sessions"))
-        .with(table)
+        .with(table(oldest))
+        .maybe(folded(
+            younger.len(),
+            ("younger", "younger session"),
+            || table(younger),
+        ))
         .maybe(more)
+}
+
+/// What is shown once it is unfolded. `None` without any.
+fn folded(
+    number: usize,
+    (id, one): (&str, &str),
+    table: impl FnOnce() -> Element,
+) -> Option<Element> {
+    (number > 0).then(|| {
+        el("details")
+            .attr("id", id)
+            .with(el("summary").text(&plural(number, one)))
+            .with(table())
+    })
 }
 
 fn session_row(view: &View<'_>, session: &SessionStatus) -> Element {
@@ -95,11 +120,19 @@ fn small(text: &str) -> Element {
 
 fn end_button(view: &View<'_>, session: &SessionStatus, session_id: &str) -> Option<Element> {
     let of = format!("{} of {}", session.client, session.service);
+    let client = session.client.ip().to_canonical().to_string();
     let text = "The session ends now: in order if nothing is on its way, else by a reset.";
     let end = details("End…", &of)
         .with(el("p").text(text))
-        .with(button("endSession", "End", &of));
-    Some(el("td").with(form(view, &[("id", session_id)])?.with(end)))
+        .with(button("endSession", "End", &of))
+        .text(" ")
+        .with(button(
+            "endSessions",
+            &format!("End all of {client}"),
+            &format!("beside {of}"),
+        ));
+    let keys = [("id", session_id), ("client", &client)];
+    Some(el("td").with(form(view, &keys)?.with(end)))
 }
 
 fn ended(status: &Status) -> Option<Element> {
@@ -127,9 +160,9 @@ pub(super) fn recent_events(status: &Status) -> Element {
         return section.with(el("p").text("Nothing since txlb was started."));
     }
     let head = ["When", "What", "In words"].map(|it| el("th").attr("scope", "col").text(it));
-    let newest_first = status.recent_events.iter().rev();
-    let rows = newest_first.map(|it| event_row(it, status.wall_ms));
-    section.with(
+    let table = |events: &[RecentEvent]| {
+        let newest_first = events.iter().rev();
+        let rows = newest_first.map(|it| event_row(it, status.wall_ms));
         el("table")
             .class("happenings")
             .with(
@@ -137,9 +170,16 @@ pub(super) fn recent_events(status: &Status) -> Element {
                     .class("vh")
                     .text("Recent events, the newest first"),
             )
-            .with(el("thead").with(el("tr").with_all(head)))
-            .with(el("tbody").with_all(rows)),
-    )
+            .with(el("thead").with(el("tr").with_all(head.clone())))
+            .with(el("tbody").with_all(rows))
+    };
+    let events = &status.recent_events;
+    let (older, newest) = events.split_at(events.len().saturating_sub(UNFOLDED));
+    section
+        .with(table(newest))
+        .maybe(folded(older.len(), ("older", "older event"), || {
+            table(older)
+        }))
 }
 
 fn event_row(event: &RecentEvent, now_ms: u64) -> Element {
@@ -184,6 +224,8 @@ mod tests {
         let text = sessions(&view).into_text();
         assert_eq!(text.matches("scope=\"row\">10.0.0.9:33333<").count(), SHOWN);
         assert_eq!(text.matches("value=\"endSession\"").count(), SHOWN);
+        assert!(text.contains("name=\"client\" value=\"10.0.0.9\""));
+        assert!(text.contains(">End all of 10.0.0.9</button>"));
         assert!(text.contains("And 7 more that are younger."));
         view.access = Access::ReadOnly;
         assert!(!sessions(&view).into_text().contains("endSession"));

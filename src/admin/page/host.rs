@@ -1,12 +1,16 @@
-//! A host in the table of its group: state in a word, figures, sparkline and buttons.
+//! A host in the table of its group: state in a word, figures, sparkline and buttons; and the sums
+//! of a group.
 //!
-//! There may be thousands, so each row is kept short.
+//! There may be hundreds on a page, so each row is kept short.
 
 use std::time::Duration;
 
 use super::html::{Element, el, id};
-use super::sparkline::sparkline;
-use super::view::{View, button, change_link, details, force, form, weight};
+use super::sparkline::{peak, sparkline};
+use super::state::State;
+use super::sums::{Sums, rate};
+use super::tools::tick;
+use super::view::{View, button, force, form, labelled, weight};
 use crate::config::{HostAddress, HostState};
 use crate::control::{GroupStatus, Health, HostStatus};
 use crate::text::{age, bytes, count, plural};
@@ -26,16 +30,41 @@ pub(super) struct GroupContext<'a> {
     pub(super) drain_timeout: Option<Duration>,
     /// The most sessions a minute of any host: the scale of all sparklines.
     pub(super) peak: u32,
-    /// The scheduler that would look at the weights there are, if the group's does not.
-    pub(super) missed_weights: Option<&'a str>,
 }
 
-/// The host's row.
+/// The columns of a table of hosts, each with its class.
+pub(super) const COLUMNS: [(&str, &str); 13] = [
+    ("Host", ""),
+    ("State", ""),
+    ("Open / most", "n"),
+    ("New/s / most", "n"),
+    ("Total", "n"),
+    ("Failed", "n"),
+    ("To host", "n"),
+    ("To clients", "n"),
+    ("Connect", "n"),
+    ("Check", "n"),
+    ("Last hour", ""),
+    ("Weight", "n"),
+    ("Change", ""),
+];
+
+fn number(text: &str) -> Element {
+    el("td").class("n").text(text)
+}
+
+/// The host's row. It is one line where there is room.
 pub(super) fn row(view: &View<'_>, context: &GroupContext<'_>, host: &HostStatus) -> Element {
     let host_label = host_label(context.service, context.group, &host.name);
-    let now_ms = view.status.wall_ms;
     let totals = &host.totals;
-    let number = |text: &str| el("td").class("n").text(text);
+    let with_peak = |now: &str, peak: u32| {
+        let peak = format!("/ {}", count(u64::from(peak)));
+        number(now).with(el("small").text(&peak))
+    };
+    let check = host
+        .check_ms
+        .map_or("-".to_owned(), |ms| format!("{ms} ms"));
+    let tick = tick(view, &keys(context, host), &host_label);
     let row = el("tr").attr("id", &row_id(context, host));
     let row = match &host.health {
         Health::Failed(why) if State::of(host) == State::Failed => row
@@ -43,17 +72,53 @@ pub(super) fn row(view: &View<'_>, context: &GroupContext<'_>, host: &HostStatus
             .attr("data-down", &format!("{host_label} failed: {why}")),
         _ => row,
     };
-    row.with(name(host))
-        .with(state(host, now_ms))
-        .with(number(&count(u64::from(host.open))))
+    row.with(el("td").maybe(tick))
+        .with(name(host))
+        .with(state(host, view.status.wall_ms))
+        .with(with_peak(&count(u64::from(host.open)), host.peak_open))
+        .with(with_peak(
+            &rate(u64::from(host.per_ten_seconds)),
+            host.peak_per_second,
+        ))
         .with(number(&count(host.total)))
         .with(number(&count(host.failures)))
         .with(number(&bytes(totals.bytes_to_host)))
         .with(number(&bytes(totals.bytes_to_client)))
         .with(number(&connect(totals.mean_connect_us())))
-        .with(sparkline(&host.recent, context.peak))
-        .with(weight_cell(view, context, host, &host_label))
-        .maybe(buttons(view, context, host, &host_label))
+        .with(number(&check))
+        .with(el("td").with(sparkline(&host.recent, host.known_minutes, context.peak)))
+        .with(number(&host.weight.to_string()))
+        .with(change(view, context, host, &host_label))
+}
+
+/// The row with the sums of all hosts of a group.
+pub(super) fn sums_row(hosts: &[HostStatus]) -> Element {
+    let sums = Sums::of(hosts);
+    let up = el("td").text(&format!("{} up", sums.up));
+    let up = match sums.problems {
+        0 => up,
+        problems => up.text(&format!(", {}", plural(problems, "problem"))),
+    };
+    let line = sparkline(&sums.minutes, sums.known_minutes, peak(&sums.minutes));
+    el("tr")
+        .with(el("td"))
+        .with(
+            el("th")
+                .attr("scope", "row")
+                .text(&format!("All {}", plural(sums.hosts, "host"))),
+        )
+        .with(up)
+        .with(number(&count(sums.open)))
+        .with(number(&rate(sums.per_ten_seconds)))
+        .with(number(&count(sums.total)))
+        .with(number(&count(sums.failures)))
+        .with(number(&bytes(sums.bytes_to_host)))
+        .with(number(&bytes(sums.bytes_to_client)))
+        .with(number(&connect(sums.mean_connect_us())))
+        .with(number(""))
+        .with(el("td").with(line))
+        .with(number(""))
+        .with(el("td"))
 }
 
 fn row_id(context: &GroupContext<'_>, host: &HostStatus) -> String {
@@ -65,15 +130,16 @@ fn name(host: &HostStatus) -> Element {
     let cell = el("th")
         .attr("scope", "row")
         .text(&host.name)
+        .text(" ")
         .with(el("small").text(&host.endpoint));
     match address {
-        None => cell.with(el("small").text("no address known")),
+        None => cell.text(" ").with(el("small").text("no address known")),
         Some(it) if it == host.endpoint => cell,
-        Some(it) => cell.with(el("small").text(&it)),
+        Some(it) => cell.text(" ").with(el("small").text(&it)),
     }
 }
 
-/// The state, its age, and the last error.
+/// The state, its age, and what an operator must know now.
 fn state(host: &HostStatus, now_ms: u64) -> Element {
     let state = State::of(host);
     let ago = |wall_ms| age(now_ms.saturating_sub(wall_ms));
@@ -81,24 +147,42 @@ fn state(host: &HostStatus, now_ms: u64) -> Element {
     let cell = el("td").with(state.element());
     let cell = match (state, &host.health) {
         (State::Up | State::Suspect | State::Untried | State::Pending | State::Failed, _) => {
-            cell.text(&format!(" for {seen_for}"))
+            cell.text(&format!(" {seen_for}"))
         }
-        (_, Health::Failed(_)) => cell.text(&format!(", failed for {seen_for}")),
-        (_, Health::Healthy) => cell.text(&format!(", healthy for {seen_for}")),
+        (_, Health::Failed(_)) => cell.text(&format!(", failed {seen_for}")),
+        (_, Health::Healthy) => cell.text(&format!(", healthy {seen_for}")),
         (_, Health::Untried) => cell.text(", untried"),
     };
-    let cell = cell.maybe(drain(state, host, &ago));
+    let small = |text: &str| el("small").text(text);
     let notes = host.notes();
-    let cell = cell.maybe((!notes.is_empty()).then(|| el("small").text(&notes.join("; "))));
-    let error = match (&host.health, &host.last_failure) {
+    let cell = cell
+        .maybe(drain(state, host, &ago))
+        .maybe((!notes.is_empty()).then(|| small(&notes.join("; "))));
+    let cell = match (&host.health, &host.last_failure) {
         (Health::Failed(why), Some((_, at_ms))) => {
-            format!("{why}, tried {} ago", ago(*at_ms))
+            cell.with(small(&format!("{why}, tried {} ago", ago(*at_ms))))
         }
-        (Health::Failed(why), None) => why.to_string(),
-        (_, Some((why, at_ms))) => format!("last error {} ago: {why}", ago(*at_ms)),
-        (_, None) => return cell,
+        (Health::Failed(why), None) => cell.with(small(&why.to_string())),
+        _ => cell,
     };
-    cell.with(el("small").text(&error))
+    cell.maybe((host.times_failed > 0).then(|| small(&format!("down {}×", host.times_failed))))
+}
+
+/// How often it has failed, for how long, and why last.
+fn history(host: &HostStatus, now_ms: u64) -> Option<Element> {
+    let failures = (host.times_failed > 0).then(|| {
+        format!(
+            "Failed {} so far, for {} in all.",
+            plural(host.times_failed as usize, "time"),
+            age(host.down_ms)
+        )
+    });
+    let last = host.last_failure.as_ref().map(|(why, at_ms)| {
+        let ago = age(now_ms.saturating_sub(*at_ms));
+        format!("Last error {ago} ago: {why}.")
+    });
+    let sentences: Vec<_> = failures.into_iter().chain(last).collect();
+    (!sentences.is_empty()).then(|| el("p").text(&sentences.join(" ")))
 }
 
 /// How far a drain is: the sessions that are left, or when the last one ended.
@@ -131,110 +215,100 @@ fn keys<'a>(context: &GroupContext<'a>, host: &'a HostStatus) -> [(&'static str,
     ]
 }
 
-fn weight_cell(
+/// The last cell: the button for what is mostly wanted, and all others behind one.
+fn change(
     view: &View<'_>,
     context: &GroupContext<'_>,
     host: &HostStatus,
     host_label: &str,
 ) -> Element {
-    let ignored = context.missed_weights.filter(|_| host.weight != 1);
-    let ignored = ignored.map(|instead| {
-        let text = format!("no effect: {instead} looks at weights");
-        el("small").text(&text)
-    });
-    let cell = el("td").class("n");
-    // What comes and goes with a name has the weight of its template.
-    let form = form(view, &keys(context, host)).filter(|_| host.member_of.is_none());
-    let cell = match form {
-        None => cell.text(&host.weight.to_string()),
-        Some(form) => {
-            // Weight 0 would be refused, and drain says it better.
-            let least = u32::from(is_last_usable(context, host));
-            let input =
-                weight(least, host.weight).attr("aria-label", &format!("Weight of {host_label}"));
-            let set = button("setWeight", "Set", "")
-                .attr("aria-label", &format!("Set weight of {host_label}"));
-            let shown = view.refresh.without_script().map(|_| {
-                let text = host.weight.to_string();
-                el("span").class("instead").text(&text)
-            });
-            cell.with(form.class("prepared").with(input).with(set))
-                .maybe(shown)
-        }
+    let history = history(host, view.status.wall_ms);
+    let Some(form) = form(view, &keys(context, host)) else {
+        let more = history.map(|it| more(host_label).with(el("div").with(it)));
+        return el("td").maybe(more);
     };
-    cell.maybe(ignored)
-}
-
-fn buttons(
-    view: &View<'_>,
-    context: &GroupContext<'_>,
-    host: &HostStatus,
-    host_label: &str,
-) -> Option<Element> {
-    let form = form(view, &keys(context, host))?;
-    let up = button("hostAdminUp", "Up", host_label);
-    let drain = button("drainHost", "Drain", host_label);
-    let down = button("hostAdminDown", "Down", host_label);
+    let panel = el("div")
+        .with(el("h4").text(host_label))
+        .maybe(history)
+        .maybe(set_weight(context, host, host_label))
+        .with(take_out(context, host, host_label))
+        .maybe(end_sessions(host, host_label));
     let failed = matches!(host.health, Health::Failed(_));
-    let form = form.maybe(failed.then(|| button("retryHost", "Retry", host_label)));
-    let remove = || is_own(host).then(|| remove(context, host, host_label));
-    let form = match host.state {
-        HostState::Up if is_last_usable(context, host) => {
-            let last = details("Drain, down or remove…", host_label)
-                .with(el("p").class("bad").text(LAST_USABLE))
-                .with(el("p").text(&fate(context, host)))
-                .with(force("even so"))
-                .with(drain)
-                .with(down)
-                .maybe(is_own(host).then(|| button("delHost", "Remove", host_label)));
-            form.with(last)
-        }
-        HostState::Up => form
-            .with(drain)
-            .with(down)
-            .maybe(remove())
-            .maybe((host.open > 0).then(|| {
-                let text = format!("Drain or down: no new sessions. {}", fate(context, host));
-                el("small").text(&text)
-            })),
-        HostState::Drain => form.with(up).with(down).maybe(remove()),
-        HostState::Down => form.with(up).with(drain).maybe(remove()),
+    let retry = failed.then(|| button("retryHost", "Retry", host_label));
+    let first = match host.state {
+        HostState::Up if is_last_usable(context, host) => None,
+        HostState::Up => Some(button("drainHost", "Drain", host_label)),
+        HostState::Drain | HostState::Down => Some(button("hostAdminUp", "Up", host_label)),
     };
-    let cell = el("td")
-        .with(form)
-        .maybe(end_sessions(view, context, host, host_label));
-    Some(cell.maybe(change_link(view, &row_id(context, host), host_label)))
+    // Enter in the weight presses the first button of the form: that is behind `more`.
+    let form = form.with(more(host_label).class("prepared").with(panel));
+    el("td").with(form.maybe(retry).maybe(first))
 }
 
-/// Whether the file has it, so that it can be removed.
+/// What is unfolded to see more of a host, one at a time.
+fn more(host_label: &str) -> Element {
+    let summary = el("summary")
+        .attr("aria-label", &format!("More of {host_label}"))
+        .text("…");
+    el("details").attr("name", "more").with(summary)
+}
+
+/// A member of a name has the weight of the host in the file, and comes and goes with its name.
 fn is_own(host: &HostStatus) -> bool {
     host.member_of.is_none()
 }
 
-/// The form that ends all sessions of the host.
-fn end_sessions(
-    view: &View<'_>,
-    context: &GroupContext<'_>,
-    host: &HostStatus,
-    host_label: &str,
-) -> Option<Element> {
+fn set_weight(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> Option<Element> {
+    // Weight 0 would be refused, and drain says it better.
+    let least = u32::from(is_last_usable(context, host));
+    let input = weight(least, host.weight);
+    let set =
+        button("setWeight", "Set", "").attr("aria-label", &format!("Set weight of {host_label}"));
+    let label = labelled(
+        "Weight",
+        input.attr("aria-label", &format!("Weight of {host_label}")),
+    );
+    is_own(host).then(|| el("p").with(label).text(" ").with(set))
+}
+
+/// The buttons by which the host gets no new sessions.
+fn take_out(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> Element {
+    let drain = button("drainHost", "Drain", host_label);
+    let down = button("hostAdminDown", "Down", host_label);
+    let remove = is_own(host).then(|| button("delHost", "Remove", host_label));
+    let part = el("div").with(el("p").text(&fate(context, host)));
+    let empties = context.serves && context.others == 0;
+    let empties = empties.then(|| force("even though the group has no host then"));
+    match host.state {
+        HostState::Up if is_last_usable(context, host) => part
+            .with(el("p").class("bad").text(LAST_USABLE))
+            .with(force("even so"))
+            .with(drain)
+            .text(" ")
+            .with(down)
+            .text(" ")
+            .maybe(remove),
+        HostState::Up => part.maybe(empties).with(down).text(" ").maybe(remove),
+        HostState::Drain => part.maybe(empties).with(down).text(" ").maybe(remove),
+        HostState::Down => part.maybe(empties).with(drain).text(" ").maybe(remove),
+    }
+}
+
+/// The button that ends all sessions of the host.
+fn end_sessions(host: &HostStatus, host_label: &str) -> Option<Element> {
     if host.open == 0 {
         return None;
     }
-    let keys = [
-        ("service", context.service),
-        ("group", context.group),
-        ("host", &host.name),
-    ];
     let open = plural(host.open as usize, "open session");
     let text = match host.is_usable() {
-        true => format!("{open} of it will be ended now. It still gets new ones."),
-        false => format!("{open} of it will be ended now."),
+        true => format!("{open} can be ended now. It still gets new ones."),
+        false => format!("{open} can be ended now."),
     };
-    let end = details("End sessions…", host_label)
-        .with(el("p").text(&text))
-        .with(button("endSessions", "End sessions", host_label));
-    Some(form(view, &keys)?.with(end))
+    let end =
+        el("div")
+            .with(el("p").text(&text))
+            .with(button("endSessions", "End sessions", host_label));
+    Some(end)
 }
 
 /// What is said before the last usable host is taken away.
@@ -263,84 +337,6 @@ pub(super) fn time_to_stay(timeout: Duration) -> String {
     format!("{} s (drainTimeout)", timeout.as_secs_f64())
 }
 
-fn remove(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> Element {
-    let empties = context.serves && context.others == 0;
-    details("Remove…", host_label)
-        .with(el("p").text(&fate(context, host)))
-        .maybe(empties.then(|| force("even though the group has no host then")))
-        .with(button("delHost", "Remove", host_label))
-}
-
-/// The state of a host: what is wanted (up, drain, down) comes before what is seen
-/// (healthy, failed, untried).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
-    /// It gets new sessions, and its last connect succeeded.
-    Up,
-    /// It gets sessions, but ends them quickly before its first byte.
-    Suspect,
-    /// It would get sessions, and was not tried yet.
-    Untried,
-    /// It waits for its first check.
-    Pending,
-    /// It is wanted, and has failed.
-    Failed,
-    /// Its weight is 0: no new sessions.
-    Weightless,
-    /// Draining, with open sessions.
-    Draining,
-    /// Draining, without open sessions.
-    Drained,
-    /// Taken down by an operator.
-    Down,
-}
-
-impl State {
-    pub(super) fn of(host: &HostStatus) -> State {
-        match (host.wanted_state(), &host.health) {
-            (HostState::Down, _) => State::Down,
-            (HostState::Drain, _) if host.open > 0 => State::Draining,
-            (HostState::Drain, _) => State::Drained,
-            (HostState::Up, _) if host.weight_in_force() == 0 => State::Weightless,
-            (HostState::Up, Health::Failed(_)) => State::Failed,
-            (HostState::Up, _) if host.pending => State::Pending,
-            (HostState::Up, _) if host.suspect => State::Suspect,
-            (HostState::Up, Health::Healthy) => State::Up,
-            (HostState::Up, Health::Untried) => State::Untried,
-        }
-    }
-
-    pub(super) fn words(self) -> &'static str {
-        match self {
-            State::Up => "healthy",
-            State::Suspect => "suspect",
-            State::Untried => "untried",
-            State::Pending => "not checked yet",
-            State::Failed => "failed",
-            State::Weightless => "weight 0",
-            State::Draining => "draining",
-            State::Drained => "drained",
-            State::Down => "down",
-        }
-    }
-
-    /// The state as a coloured word.
-    pub(super) fn element(self) -> Element {
-        el("span").class(self.class()).text(self.words())
-    }
-
-    fn class(self) -> &'static str {
-        match self {
-            State::Up => "state up",
-            State::Untried | State::Pending => "state untried",
-            State::Suspect => "state failed",
-            State::Failed => "state failed",
-            State::Weightless | State::Draining | State::Drained => "state drain",
-            State::Down => "state down",
-        }
-    }
-}
-
 /// The number of hosts of a group that can get new sessions.
 pub(super) fn usable(group: &GroupStatus) -> usize {
     group.hosts.iter().filter(|host| host.is_usable()).count()
@@ -355,7 +351,6 @@ pub(super) fn host_label(service: &str, group: &str, host: &str) -> String {
 mod tests {
     use super::super::tests::samples;
     use super::*;
-    use crate::balance::Failure;
 
     const AROUND: GroupContext<'_> = GroupContext {
         drain_timeout: None,
@@ -364,7 +359,6 @@ mod tests {
         others: 2,
         usable: 2,
         serves: true,
-        missed_weights: None,
         peak: 0,
     };
 
@@ -378,10 +372,38 @@ mod tests {
         let text = text(&samples::failed("two"), &AROUND);
         assert!(text.contains("data-down=\"web:main/two failed: connection refused\""));
         assert!(text.contains(
-            "<td><span class=\"state failed\">failed</span> for 4 min\
-             <small>connection refused, tried 3 s ago</small></td>"
+            "<td><span class=\"state failed\">failed</span> 4 min\
+             <small>connection refused, tried 3 s ago</small><small>down 2×</small></td>"
         ));
         assert!(text.contains("aria-label=\"Retry web:main/two\""));
+        let history =
+            "Failed 2 times so far, for 4 min in all. Last error 3 s ago: connection refused.";
+        assert!(text.contains(history), "{text}");
+    }
+
+    #[test]
+    fn rates_peaks_and_how_long_a_check_takes_are_in_the_row() {
+        let text = text(&samples::busy("one", 5), &AROUND);
+        for cell in [
+            "8<small>/ 14</small>",
+            "1.2<small>/ 9</small>",
+            "<td class=\"n\">5 ms</td>",
+        ] {
+            assert!(text.contains(cell), "{cell} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn the_last_row_has_the_sums_of_all() {
+        let hosts = [samples::busy("one", 1), samples::failed("two")];
+        let text = sums_row(&hosts).into_text();
+        for cell in [
+            "All 2 hosts",
+            "1 up, 1 problem",
+            "<td class=\"n\">21234</td>",
+        ] {
+            assert!(text.contains(cell), "{cell} is not in {text}");
+        }
     }
 
     #[test]
@@ -415,7 +437,8 @@ mod tests {
             )
         };
         let details = text(&samples::host("one"), &last);
-        let (before, inside) = details.split_once("Drain, down or remove…").unwrap();
+        let (before, inside) = details.split_once("<details").unwrap();
+        assert!(inside.ends_with("</details></form></td></tr>"), "{inside}");
         for verb in ["drainHost", "hostAdminDown", "delHost"] {
             assert!(inside.contains(verb) && !before.contains(verb), "{verb}");
         }
@@ -462,14 +485,8 @@ mod tests {
         let mut host = samples::host("one");
         for (open, words) in [
             (0, "It has no open session."),
-            (
-                1,
-                "Drain or down: no new sessions. Its 1 open session lives on.",
-            ),
-            (
-                12,
-                "Drain or down: no new sessions. Its 12 open sessions live on.",
-            ),
+            (1, "Its 1 open session lives on."),
+            (12, "Its 12 open sessions live on."),
         ] {
             host.open = open;
             assert!(text(&host, &AROUND).contains(words), "{words}");
@@ -495,22 +512,5 @@ mod tests {
         for (mean_us, words) in cases {
             assert_eq!(connect(mean_us), words);
         }
-    }
-
-    #[test]
-    fn what_is_wanted_comes_before_what_is_seen() {
-        let of = |state, weight, open, health| {
-            let mut host = samples::host("one");
-            (host.state, host.weight) = (state, weight);
-            (host.open, host.health) = (open, health);
-            State::of(&host)
-        };
-        let failed = || Health::Failed(Failure::Refused);
-        assert_eq!(of(HostState::Up, 1, 0, failed()), State::Failed);
-        assert_eq!(of(HostState::Up, 0, 0, failed()), State::Weightless);
-        assert_eq!(of(HostState::Drain, 0, 1, failed()), State::Draining);
-        assert_eq!(of(HostState::Drain, 1, 0, Health::Healthy), State::Drained);
-        assert_eq!(of(HostState::Down, 1, 1, Health::Healthy), State::Down);
-        assert_eq!(of(HostState::Up, 1, 0, Health::Untried), State::Untried);
     }
 }

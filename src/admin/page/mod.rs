@@ -6,15 +6,24 @@
 mod activity;
 mod host;
 mod html;
+mod listing;
 mod overview;
+mod query;
 mod services;
 mod sparkline;
+mod state;
+mod strip;
+mod sums;
+mod tools;
+mod verdict;
 mod view;
 
 use self::html::{Element, el};
-use self::overview::Verdict;
-use self::view::query_of;
-pub(super) use self::view::{FlashMessage, Refresh, View};
+use self::listing::Listing;
+pub(super) use self::query::Query;
+pub(super) use self::tools::{TICKED, VERBS};
+use self::verdict::Verdict;
+pub(super) use self::view::{FlashMessage, View};
 
 /// The style sheet, at `/style.css`.
 pub(super) const STYLE: &str = include_str!("style.css");
@@ -42,8 +51,9 @@ pub(super) fn page(view: &View<'_>) -> String {
         .maybe(view.flash_message.map(|it| flash_message(view, it)))
         .with(main)
         .with(foot());
-    let refresh = view.refresh.without_script();
-    document(&verdict.title(), "./", Assets::Page { refresh }, body)
+    let refresh = view.query.without_script();
+    let title = verdict.title(view.machine);
+    document(&title, "./", Assets::Page { refresh }, body)
 }
 
 /// The part of the page that changes, as one `<div id="live">`. The script merges it into
@@ -73,16 +83,19 @@ pub(super) fn error(home: &str, status: u16, title: &str, text: &str) -> String 
 
 fn live_part(view: &View<'_>, verdict: &Verdict<'_>) -> Element {
     let status = view.status;
-    let services = status.services.iter();
+    let listing = Listing::of(status, view.query);
+    let services = listing.services.iter();
     el("div")
         .attr("id", "live")
-        .attr("data-title", &verdict.title())
+        .attr("data-title", &verdict.title(view.machine))
         .attr("data-headline", &verdict.headline())
-        .with(verdict.element(status.wall_ms))
+        .with(strip::strip(view, &listing))
+        .with(verdict.element(view, &listing))
         .with(overview::figures(view))
         .with(overview::stored(view))
-        .maybe(services::index(status))
+        .maybe(tools::tools(view, &listing))
         .with_all(services.map(|it| services::service(view, it)))
+        .maybe(tools::parts(view, &listing))
         .with(activity::recent_events(status))
         .with(activity::sessions(view))
 }
@@ -173,7 +186,7 @@ fn skip_link() -> Element {
 /// The header: title, refresh switch, and the live regions of the script.
 fn head(view: &View<'_>) -> Element {
     let link = el("a")
-        .attr("href", &view.refresh.link())
+        .attr("href", &view.query.link())
         .attr("id", "now")
         .text("Refresh now");
     let trouble = el("p")
@@ -192,7 +205,7 @@ fn head(view: &View<'_>) -> Element {
         .text(" ")
         .with(link);
     el("header")
-        .with(el("h1").text("txlb"))
+        .with(el("h1").text("txlb ").name(view.machine))
         .with(refreshing)
         .with(trouble)
         .with(said)
@@ -200,14 +213,14 @@ fn head(view: &View<'_>) -> Element {
 
 /// The refresh switch. The script shows it.
 fn switch(view: &View<'_>) -> Element {
-    let seconds = view.refresh.interval_when_on();
+    let seconds = view.query.interval_when_on();
     let input = el("input")
         .attr("type", "checkbox")
         .attr("role", "switch")
         .attr("id", "refresh")
         .attr("data-seconds", &seconds.to_string())
         .attr("autocomplete", "off");
-    let input = match view.refresh.seconds() {
+    let input = match view.query.seconds() {
         Some(_) => input.flag("checked"),
         None => input,
     };
@@ -221,13 +234,10 @@ fn switch(view: &View<'_>) -> Element {
 /// Links that start and stop refreshing, for browsers without a script.
 fn links(view: &View<'_>) -> Element {
     let link = |seconds, text: &str| {
-        let href = format!("./{}", query_of(seconds));
+        let href = view.query.refreshed_every(seconds).link();
         el("a").attr("href", &href).text(text)
     };
-    let (seconds, interval_when_on) = (
-        view.refresh.without_script(),
-        view.refresh.interval_when_on(),
-    );
+    let (seconds, interval_when_on) = (view.query.without_script(), view.query.interval_when_on());
     el("noscript").with(match seconds {
         Some(_) => el("span")
             .text(&format!("Refreshed every {interval_when_on} s. "))
@@ -249,7 +259,7 @@ fn flash_message(view: &View<'_>, flash_message: &FlashMessage) -> Element {
         "" => format!("{word}."),
         text => format!("{word}: {text}"),
     };
-    let dismiss = el("a").attr("href", &view.refresh.link()).text("Dismiss");
+    let dismiss = el("a").attr("href", &view.query.link()).text("Dismiss");
     el("div")
         .attr("id", "notice")
         .class(class)

@@ -1,5 +1,6 @@
 // Refreshes the page: fetches its live part and merges what differs, so that typed text,
-// unfolded parts and the focus stay. The page works without this script.
+// unfolded parts and the focus stay. Filters while the filter is typed. The page works without
+// this script.
 "use strict";
 
 (() => {
@@ -11,14 +12,24 @@
   if (!live) return;
 
   // Milliseconds: the interval; the time limit of a response; how long a pointer that was
-  // just moved onto a button keeps the page as it is.
+  // just moved onto a button keeps the page as it is; how long typing may pause.
   const every = Number(refresh.dataset.seconds) * 1000;
   const timeout = Math.max(every, 10000);
   const holdTime = 5000;
+  const typingPause = 300;
+
+  // The token of forms. The live part comes without it.
+  const token = document.querySelector("input[name=token]")?.value;
+
+  // The time of this place, in 24 hours as UTC is.
+  const two = "2-digit";
+  const clock = new Intl.DateTimeFormat([], { hour: two, minute: two, second: two, hourCycle: "h23", timeZoneName: "short" });
 
   let timer = 0;
+  let typing = 0;
   let fetching = false;
   let denied = false;
+  let stale = false;
   let pointedAt = 0;
 
   // What makes a node the same one before and after. A button is what it does: it must not
@@ -33,13 +44,14 @@
     return [node.nodeName, of("name"), verb, summary].join("\n");
   }
 
+  // What is unfolded or folded stays so.
   function updateAttributes(old, fresh) {
-    const isDetails = old.nodeName === "DETAILS";
+    const stays = (name) => name === "open" && old.nodeName === "DETAILS";
     for (const { name } of [...old.attributes]) {
-      if (!fresh.hasAttribute(name) && !(isDetails && name === "open")) old.removeAttribute(name);
+      if (!fresh.hasAttribute(name) && !stays(name)) old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
-      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+      if (old.getAttribute(name) !== value && !stays(name)) old.setAttribute(name, value);
     }
   }
 
@@ -71,11 +83,24 @@
     }
   }
 
+  // Adds what HTML alone cannot say: the token, the time of this place, ticks for all.
+  function prepare(part) {
+    for (const input of part.querySelectorAll("input[name=token]")) input.setAttribute("value", token);
+    for (const all of part.querySelectorAll("input.all")) all.removeAttribute("hidden");
+    for (const time of part.querySelectorAll("time")) {
+      const local = document.createElement("small");
+      local.className = "local";
+      local.textContent = clock.format(new Date(time.dateTime));
+      time.after(" ", local);
+    }
+  }
+
   function downHosts() {
     return [...live.querySelectorAll("[data-down]")].map((row) => row.dataset.down);
   }
 
   function show(fresh) {
+    prepare(fresh);
     const before = new Set(downHosts());
     const headline = live.dataset.headline;
     const focused = document.activeElement;
@@ -86,6 +111,7 @@
     if (live.dataset.headline !== headline) news.push(live.dataset.headline);
     if (news.length) said.textContent = news.join(". ");
     document.getElementById("refreshed").textContent = ", last at " + asOf();
+    countTicks();
   }
 
   function asOf() {
@@ -105,7 +131,8 @@
   }
 
   async function fetchLive() {
-    const answer = await fetch("live" + location.search, { cache: "no-store", signal: AbortSignal.timeout(timeout) });
+    const asked = location.search;
+    const answer = await fetch("live" + asked, { cache: "no-store", signal: AbortSignal.timeout(timeout) });
     denied = answer.status === 401 || answer.status === 403;
     if (denied) {
       return showError("You are not logged in any more. What is shown is from " + asOf() + ": reload the page.");
@@ -115,13 +142,18 @@
     const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("live");
     if (!fresh) throw new Error("no page");
     showError("");
-    // A button was pressed or pointed at meanwhile: wait for the next refresh.
-    if (!isPointedAt()) show(fresh);
+    // A button was pressed or pointed at meanwhile, or the filter is another one: wait for the
+    // next refresh.
+    if (!isPointedAt() && asked === location.search) show(fresh);
   }
 
   async function refreshNow() {
-    if (fetching) return;
+    if (fetching) {
+      stale = true;
+      return;
+    }
     fetching = true;
+    stale = false;
     const began = Date.now();
     try {
       if (!isPointedAt()) await fetchLive();
@@ -129,6 +161,7 @@
       showError("txlb does not answer. What is shown is from " + asOf() + ".");
     }
     fetching = false;
+    if (stale) return refreshNow();
     // A page of thousands of hosts may keep the browser busy for a tenth of the time.
     schedule(Math.max(every, 10 * (Date.now() - began)));
   }
@@ -143,12 +176,19 @@
     if (isOn()) timer = setTimeout(refreshNow, Math.min(ms, 60000 + every));
   }
 
-  // URL, forms and links carry the interval, so that it stays after a button and a reload.
-  function onSwitch() {
-    const search = "?refresh=" + (refresh.checked ? refresh.dataset.seconds : 0);
-    history.replaceState(null, "", search + location.hash);
-    for (const form of document.forms) form.setAttribute("action", "do" + search);
+  // URL, forms and links carry what is asked for, so that it stays after a button and a reload.
+  function ask(change) {
+    const asked = new URLSearchParams(location.search);
+    for (const name of ["notice", "change", "part"]) asked.delete(name);
+    change(asked);
+    const search = String(asked) && "?" + asked;
+    history.replaceState(null, "", location.pathname + search + location.hash);
+    for (const form of document.querySelectorAll("form[method=post]")) form.setAttribute("action", "do" + search);
     for (const link of document.querySelectorAll("#now, #notice a")) link.setAttribute("href", "./" + search);
+  }
+
+  function onSwitch() {
+    ask((asked) => asked.set("refresh", refresh.checked ? refresh.dataset.seconds : "0"));
     resume();
   }
 
@@ -157,6 +197,65 @@
     else clearTimeout(timer);
   }
 
+  // Hides at once what does not match; what the server says of it follows.
+  function narrow() {
+    const words = document.getElementById("q").value.toLowerCase().split(/\s+/);
+    for (const table of live.querySelectorAll(".hosts")) {
+      for (const row of table.tBodies[0].rows) {
+        const text = (table.dataset.of + row.cells[1].textContent + " " + row.cells[2].textContent).toLowerCase();
+        row.hidden = !words.every((word) => text.includes(word));
+        // What is not seen is not meant.
+        const tick = row.querySelector("input[name=host]");
+        if (row.hidden && tick) tick.checked = false;
+      }
+    }
+    countTicks();
+  }
+
+  function onFilter() {
+    const form = document.getElementById("filter");
+    if (!form) return;
+    ask((asked) => {
+      for (const [name, initial] of [["q", ""], ["problems", ""], ["sort", "state"]]) {
+        const field = form.elements[name];
+        const value = field.type === "checkbox" ? (field.checked ? "1" : "") : field.value.trim();
+        if (value === initial) asked.delete(name);
+        else asked.set(name, value);
+      }
+    });
+    pointedAt = 0;
+    refreshNow();
+  }
+
+  function countTicks() {
+    const ticked = document.getElementById("ticked");
+    const number = live.querySelectorAll("input[name=host]:checked").length;
+    if (ticked) ticked.textContent = number === 1 ? "1 ticked host:" : number + " ticked hosts:";
+  }
+
+  live.addEventListener("input", (event) => {
+    if (event.target.id !== "q") return;
+    narrow();
+    clearTimeout(typing);
+    typing = setTimeout(onFilter, typingPause);
+  });
+  live.addEventListener("change", (event) => {
+    const target = event.target;
+    if (target.className === "all") {
+      for (const tick of target.closest("table").querySelectorAll("tr:not([hidden]) > td > input[name=host]")) tick.checked = target.checked;
+    }
+    if (target.name === "problems" || target.name === "sort") onFilter();
+    countTicks();
+  });
+  live.addEventListener("submit", (event) => {
+    if (event.target.id !== "filter") return;
+    event.preventDefault();
+    clearTimeout(typing);
+    onFilter();
+  });
+
+  prepare(live);
+  countTicks();
   refresh.parentElement.hidden = false;
   refresh.addEventListener("change", onSwitch);
   document.addEventListener("visibilitychange", resume);
@@ -169,8 +268,18 @@
   });
   document.addEventListener("pointermove", () => { pointedAt = Date.now(); }, { passive: true });
 
+  // Escape closes what is unfolded of a host.
+  document.addEventListener("keydown", (event) => {
+    const open = event.key === "Escape" && live.querySelector("details[name=more][open]");
+    if (open) {
+      open.open = false;
+      open.firstElementChild.focus();
+    }
+  });
+
   // After a button the page is loaded again: it keeps its scroll position.
-  document.addEventListener("submit", () => {
+  document.addEventListener("submit", (event) => {
+    if (event.target.method !== "post") return;
     try { sessionStorage.setItem("txlb.at", String(scrollY)); } catch { /* then not */ }
   });
   try {

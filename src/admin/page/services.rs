@@ -1,33 +1,35 @@
-//! Services of the page: the index of many services, each service's figures and groups,
-//! each group's table of hosts, and the forms that enable a group or add a host.
+//! Services of the page: each service's figures and groups, each group's table of hosts, and the
+//! forms that enable a group or add a host.
 
-use super::host::{self, GroupContext, State, time_to_stay, usable};
+use super::host::{self, COLUMNS, GroupContext, time_to_stay, usable};
 use super::html::{Element, el, id};
+use super::listing::{ListedGroup, ListedService};
+use super::query::Sort;
 use super::sparkline::peak;
+use super::sums::{Sums, rate};
+use super::tools::tick_all;
 use super::view::{View, button, change_link, details, force, form, labelled, weight};
 use crate::config::HostState;
 use crate::control::{GroupStatus, HostStatus, MemberCount, ServiceStatus, Status};
 use crate::text::{address_ranges, count, plural};
 
-const COLUMNS: [(&str, &str); 10] = [
-    ("Host", ""),
-    ("State", ""),
-    ("Open", "n"),
-    ("Total", "n"),
-    ("Failed", "n"),
-    ("To host", "n"),
-    ("To clients", "n"),
-    ("Connect", "n"),
-    ("Last hour", ""),
-    ("Weight", "n"),
-];
-
 /// A group with all its hosts.
-pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {
+fn group(view: &View<'_>, service: &ServiceStatus, listed: &ListedGroup<'_>) -> Element {
+    let group = listed.group;
     let enabled = group.name == service.enabled;
     let id = id("g", &[&service.name, &group.name]);
     let group_label = format!("{}:{}", service.name, group.name);
-    let figures = format!("{}, {} open", group.scheduler, count(group.open as u64));
+    let figures = format!(
+        "{}, {} of {} up, {} open{}",
+        group.scheduler,
+        usable(group),
+        plural(group.hosts.len(), "host"),
+        count(group.open as u64),
+        match group.hosts.len() - listed.hosts.len() {
+            0 => String::new(),
+            hidden => format!(", {} not shown", plural(hidden, "host")),
+        }
+    );
     let title = el("h3").text("Group ").name(&group.name).text(" ");
     let serves = service.serves(&group.name);
     let badge = match serves {
@@ -47,6 +49,15 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
         })
         .maybe(add_host(view, service, group))
         .maybe(change_link(view, &id, &group_label));
+    let fold = el("details")
+        .class("fold")
+        .flag("open")
+        .with(
+            el("summary")
+                .text("Hosts")
+                .with(el("span").class("vh").text(&format!(" of {group_label}"))),
+        )
+        .with(hosts(view, service, listed));
     el("section")
         .class("group")
         .attr("id", &id)
@@ -57,7 +68,11 @@ pub(super) fn group(view: &View<'_>, service: &ServiceStatus, group: &GroupStatu
         .with(head)
         .maybe(out_of_service(group, enabled, serves))
         .with_all(group.each.iter().map(members))
-        .with(hosts(view, service, group))
+        .maybe(group.missed_weights.as_deref().map(|instead| {
+            let text = format!("The weights have no effect: {instead} looks at weights.");
+            el("p").class("figures").text(&text)
+        }))
+        .with(fold)
 }
 
 /// A host that stands for the members of a name.
@@ -88,7 +103,8 @@ fn out_of_service(group: &GroupStatus, enabled: bool, serves: bool) -> Option<El
     Some(el("p").class("bad").text(text))
 }
 
-fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Element {
+fn hosts(view: &View<'_>, service: &ServiceStatus, listed: &ListedGroup<'_>) -> Element {
+    let group = listed.group;
     if group.hosts.is_empty() {
         return el("p").text("There is no host in this group.");
     }
@@ -100,26 +116,57 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Eleme
         usable: usable(group),
         serves: service.serves(&group.name),
         drain_timeout: service.drain_timeout,
-        missed_weights: group.missed_weights.as_deref(),
         peak: peaks.max().unwrap_or(0),
     };
-    let head = |(name, class): (&str, &str)| {
-        let cell = el("th").attr("scope", "col").text(name);
-        if class.is_empty() {
-            cell
-        } else {
-            cell.class(class)
-        }
-    };
-    let actions = form(view, &[]).map(|_| head(("Change", "")));
-    let columns = el("tr").with_all(COLUMNS.map(head)).maybe(actions);
-    let caption = format!("Hosts of {}:{}", service.name, group.name);
-    let rows = group.hosts.iter();
+    let group_label = format!("{}:{}", service.name, group.name);
+    let tick_all = el("td").maybe(tick_all(view, &group_label));
+    let columns = COLUMNS.map(|(name, class)| column(view, name, class));
+    let columns = el("tr").with(tick_all).with_all(columns);
+    let rows = listed.hosts.iter();
+    let sums = (group.hosts.len() > 1).then(|| el("tfoot").with(host::sums_row(&group.hosts)));
     el("table")
         .class("hosts")
-        .with(el("caption").class("vh").text(&caption))
+        .attr("data-of", &format!("{group_label}/"))
+        .with(
+            el("caption")
+                .class("vh")
+                .text(&format!("Hosts of {group_label}")),
+        )
         .with(el("thead").with(columns))
         .with(el("tbody").with_all(rows.map(|it| host::row(view, &context, it))))
+        .maybe(sums)
+}
+
+/// The columns by which hosts are sorted.
+const SORTED: [(&str, Sort); 7] = [
+    ("Host", Sort::Name),
+    ("State", Sort::State),
+    ("Open / most", Sort::Open),
+    ("New/s / most", Sort::Rate),
+    ("Total", Sort::Total),
+    ("Failed", Sort::Failures),
+    ("Connect", Sort::Connect),
+];
+
+/// The head of a column. Most are links that sort by it.
+fn column(view: &View<'_>, name: &str, class: &str) -> Element {
+    let cell = el("th").attr("scope", "col");
+    let cell = match class {
+        "" => cell,
+        _ => cell.class(class),
+    };
+    let sort = SORTED.iter().find(|(column, _)| *column == name);
+    let Some((_, sort)) = sort else {
+        return cell.text(name);
+    };
+    let link = el("a").attr("href", &view.query.sorted_by(*sort).link());
+    let cell = cell.with(link.text(name));
+    match (view.query.sort == *sort, sort) {
+        (false, _) => cell,
+        (true, Sort::Name) => cell.attr("aria-sort", "ascending"),
+        (true, Sort::State) => cell,
+        (true, _) => cell.attr("aria-sort", "descending"),
+    }
 }
 
 fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Option<Element> {
@@ -178,16 +225,21 @@ fn add_host(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Op
     Some(details("Add a host…", &format!("to {group_label}")).with(form))
 }
 
-/// A service with all its groups.
-pub(super) fn service(view: &View<'_>, service: &ServiceStatus) -> Element {
+/// A service with what is shown of its groups.
+pub(super) fn service(view: &View<'_>, listed: &ListedService<'_>) -> Element {
+    let service = listed.service;
+    let sums = Sums::of_service(service);
     let addresses = address_ranges(&service.addresses);
     let listens = match addresses.is_empty() {
         true => "listens nowhere".to_owned(),
         false => format!("listens at {}", addresses.join(", ")),
     };
     let figures = format!(
-        "{listens}; {} open, {} in all",
+        "{listens}; {} of {} up; {} open, {} new a second, {} in all",
+        sums.up,
+        plural(sums.hosts, "host"),
         count(service.open),
+        rate(sums.per_ten_seconds),
         count(service.total)
     );
     let id = id("s", &[&service.name]);
@@ -204,7 +256,7 @@ pub(super) fn service(view: &View<'_>, service: &ServiceStatus) -> Element {
         )
         .with(el("p").class("figures").text(&figures))
         .maybe(routes(service))
-        .with_all(service.groups.iter().map(|it| group(view, service, it)))
+        .with_all(listed.groups.iter().map(|it| group(view, service, it)))
 }
 
 /// Routes of a service that are listed.
@@ -223,58 +275,14 @@ fn routes(service: &ServiceStatus) -> Option<Element> {
     Some(el("ul").class("routes").with_all(items))
 }
 
-/// With more services than this, the page has an index.
-const AT_A_GLANCE: usize = 3;
-
-/// The index: a row for each service. `None` with few services.
-pub(super) fn index(status: &Status) -> Option<Element> {
-    if status.services.len() <= AT_A_GLANCE {
-        return None;
-    }
-    let head =
-        ["Service", "Hosts up", "Down", "Open"].map(|it| el("th").attr("scope", "col").text(it));
-    let table = el("table")
-        .class("index")
-        .with(el("caption").class("vh").text("Services"))
-        .with(el("thead").with(el("tr").with_all(head)))
-        .with(el("tbody").with_all(status.services.iter().map(row)));
-    Some(
-        el("nav")
-            .attr("id", "index")
-            .attr("aria-label", "Services")
-            .with(table),
-    )
-}
-
-fn row(service: &ServiceStatus) -> Element {
-    let hosts = service.groups.iter().flat_map(|group| &group.hosts);
-    let states: Vec<_> = hosts.map(State::of).collect();
-    let number = |wanted| states.iter().filter(|state| **state == wanted).count();
-    let (up, down) = (number(State::Up), number(State::Failed));
-    let link = el("a")
-        .attr("href", &format!("#{}", id("s", &[&service.name])))
-        .text(&service.name);
-    let cell = |number: u64| el("td").class("n").text(&count(number));
-    let down = match down {
-        0 => cell(0),
-        _ => el("td").class("n bad").text(&count(down as u64)),
-    };
-    el("tr")
-        .with(el("th").attr("scope", "row").with(link))
-        .with(
-            el("td")
-                .class("n")
-                .text(&format!("{up} of {}", states.len())),
-        )
-        .with(down)
-        .with(cell(service.open))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::listing::Listing;
+    use super::super::query::Query;
     use super::super::tests::samples;
     use super::*;
-    use crate::config::{Access, Route};
+    use crate::config::Route;
+    use crate::control::Status;
 
     #[test]
     fn enabling_a_group_says_what_it_does_first() {
@@ -284,8 +292,10 @@ mod tests {
         spare.name = "spare".to_owned();
         status.services[0].groups.push(spare);
         let text = |index: usize, status: &Status| {
-            let service = &status.services[0];
-            group(&samples::view(status), service, &service.groups[index]).into_text()
+            let view = samples::view(status);
+            let listing = Listing::of(status, view.query);
+            let listed = &listing.services[0];
+            group(&view, listed.service, &listed.groups[index]).into_text()
         };
         assert!(!text(0, &status).contains("enableGroup"));
         let html = text(1, &status);
@@ -306,8 +316,11 @@ mod tests {
         other.name = "other".to_owned();
         other.hosts[0].state = HostState::Drain;
         status.services[0].groups.push(other);
-        let html =
-            |status: &Status| service(&samples::view(status), &status.services[0]).into_text();
+        let html = |status: &Status| {
+            let view = samples::view(status);
+            let listing = Listing::of(status, view.query);
+            service(&view, &listing.services[0]).into_text()
+        };
         let before = html(&status);
         assert!(before.contains("not enabled") && !before.contains("Route 1"));
         let route = Route {
@@ -332,31 +345,25 @@ mod tests {
     }
 
     #[test]
-    fn read_only_access_shows_one_column_less() {
-        let status = samples::status(vec![samples::host("one")]);
-        let mut view = samples::view(&status);
-        let service = &status.services[0];
-        let columns = |view: &View<'_>| {
-            let text = group(view, service, &service.groups[0]).into_text();
-            text.matches("scope=\"col\"").count()
+    fn columns_sort_and_say_by_which_it_is_sorted() {
+        let status = samples::status(vec![samples::host("one"), samples::host("two")]);
+        let query = Query::new(None, &[("sort".to_owned(), "open".to_owned())]);
+        let view = View {
+            query: &query,
+            ..samples::view(&status)
         };
-        assert_eq!(columns(&view), COLUMNS.len() + 1);
-        view.access = Access::ReadOnly;
-        assert_eq!(columns(&view), COLUMNS.len());
-    }
-
-    #[test]
-    fn many_services_have_a_table_of_contents_and_few_have_none() {
-        let mut status = samples::status(vec![samples::host("one"), samples::failed("two")]);
-        assert!(index(&status).is_none());
-        for number in 0..AT_A_GLANCE {
-            let mut more = status.services[0].clone();
-            more.name = format!("s{number}");
-            status.services.push(more);
+        let listing = Listing::of(&status, &query);
+        let text = service(&view, &listing.services[0]).into_text();
+        assert_eq!(text.matches("scope=\"col\"").count(), COLUMNS.len());
+        assert_eq!(text.matches("aria-sort=\"descending\"").count(), 1);
+        let names = SORTED.map(|(column, _)| column);
+        assert!(
+            names
+                .iter()
+                .all(|name| COLUMNS.iter().any(|(it, _)| it == name))
+        );
+        for part in ["href=\"./?sort=name\"", "href=\"./\">State", "<tfoot>"] {
+            assert!(text.contains(part), "{part} is not in {text}");
         }
-        let text = index(&status).unwrap().into_text();
-        assert!(text.contains(
-            "<a href=\"#s.s0\">s0</a></th><td class=\"n\">1 of 2</td><td class=\"n bad\">1</td>"
-        ));
     }
 }

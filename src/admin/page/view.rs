@@ -1,14 +1,8 @@
-//! Input of the page: what it shows, how often it refreshes itself, and its forms and
-//! buttons.
-//!
-//! The refresh interval is that of the file, or `?refresh=SECONDS`; links and forms keep
-//! it. Without a script, a refresh reloads the page. A view that refreshes itself then
-//! has links to `?change`, which does not, in place of forms that are filled in.
-
-use std::time::Duration;
+//! Input of the page: the data that it shows; and its forms and buttons.
 
 use super::html::{Element, el};
-use crate::config::{Access, Web};
+use super::query::Query;
+use crate::config::Access;
 use crate::control::{Sessions, Status};
 
 /// The data that the page shows.
@@ -24,10 +18,14 @@ pub(in crate::admin) struct View<'a> {
     pub(in crate::admin) user: Option<&'a str>,
     /// The user's access: only full access has forms and buttons.
     pub(in crate::admin) access: Access,
-    /// The token of every form against cross-site requests.
+    /// The name of this machine.
+    pub(in crate::admin) machine: &'a str,
+    /// The token of every form against cross-site requests. Empty in the live part: the script
+    /// has it from the page. So what is compressed again and again beside text of strangers
+    /// holds no secret.
     pub(in crate::admin) token: &'a str,
-    /// The refresh interval.
-    pub(in crate::admin) refresh: Refresh,
+    /// What is shown, and how often it is refreshed.
+    pub(in crate::admin) query: &'a Query,
     /// The outcome of the last button, shown once.
     pub(in crate::admin) flash_message: Option<&'a FlashMessage>,
 }
@@ -39,105 +37,6 @@ pub(in crate::admin) struct FlashMessage {
     pub(in crate::admin) ok: bool,
     /// What was done, or why nothing was done.
     pub(in crate::admin) text: String,
-}
-
-/// Query parameters of a view.
-const REFRESH: &str = "refresh";
-const CHANGE: &str = "change";
-
-/// The interval of the switch where the file has none, in seconds.
-const START: u64 = Web::REFRESH.as_secs();
-
-/// The longest interval, in seconds: a day.
-const LONGEST: u64 = 86_400;
-
-/// The refresh interval of a view.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in crate::admin) struct Refresh {
-    /// The file's, in seconds; `None` is never.
-    configured: Option<u64>,
-    /// The query's, in seconds; 0 is never.
-    asked: Option<u64>,
-    /// Whether the query has `change`: a view for forms, without refresh if no script runs.
-    change: bool,
-}
-
-impl Refresh {
-    /// From the configured interval and the fields of the query.
-    pub(in crate::admin) fn new(
-        configured: Option<Duration>,
-        fields: &[(String, String)],
-    ) -> Refresh {
-        let mut asked = fields.iter().filter(|(name, _)| name == REFRESH);
-        Refresh {
-            configured: configured.map(|it| whole_seconds(it.as_secs_f64())),
-            asked: asked.next().and_then(|(_, value)| seconds(value)),
-            change: fields.iter().any(|(name, _)| name == CHANGE),
-        }
-    }
-
-    /// The interval with a script, in seconds; `None` is never.
-    pub(super) fn seconds(self) -> Option<u64> {
-        match self.asked {
-            Some(0) => None,
-            asked => asked.or(self.configured),
-        }
-    }
-
-    /// The interval without a script, in seconds.
-    pub(super) fn without_script(self) -> Option<u64> {
-        self.seconds().filter(|_| !self.change)
-    }
-
-    /// The interval once the switch is on, in seconds.
-    pub(super) fn interval_when_on(self) -> u64 {
-        self.seconds().or(self.configured).unwrap_or(START)
-    }
-
-    /// The query that keeps this interval in the next view.
-    pub(in crate::admin) fn query(self) -> String {
-        self.asked.map_or(String::new(), query_of)
-    }
-
-    /// A link to this view without its flash message.
-    pub(super) fn link(self) -> String {
-        format!("./{}", self.query())
-    }
-
-    /// A link to the view for forms, at the element `id`.
-    pub(super) fn change_link(self, id: &str) -> String {
-        let query = self.query();
-        let mark = if query.is_empty() { '?' } else { '&' };
-        format!("./{query}{mark}{CHANGE}#{id}")
-    }
-}
-
-/// The query for a refresh interval in seconds.
-pub(super) fn query_of(seconds: u64) -> String {
-    format!("?{REFRESH}={seconds}")
-}
-
-/// Parses an interval, and ignores what is not a number.
-fn seconds(text: &str) -> Option<u64> {
-    // Rust parses `inf` and `nan` as numbers.
-    text.starts_with(|first: char| first.is_ascii_digit())
-        .then(|| text.parse().ok())?
-        .map(|seconds: f64| {
-            if seconds > 0.0 {
-                whole_seconds(seconds)
-            } else {
-                0
-            }
-        })
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a number from 1 to 86,400 without a fraction"
-)]
-fn whole_seconds(seconds: f64) -> u64 {
-    seconds.ceil().clamp(1.0, LONGEST as f64) as u64
 }
 
 /// A form for the verbs of its buttons. `None` without full access.
@@ -154,7 +53,7 @@ pub(super) fn form(view: &View<'_>, keys: &[(&'static str, &str)]) -> Option<Ele
     let always = [("token", view.token), ("generation", &generation)];
     let form = el("form")
         .attr("method", "post")
-        .attr("action", &format!("do{}", view.refresh.query()))
+        .attr("action", &format!("do{}", view.query.text()))
         .attr("autocomplete", "off");
     Some(form.with_all(always.iter().chain(keys).map(|(key, value)| {
         el("input")
@@ -185,12 +84,20 @@ pub(super) fn details(summary: &str, of: &str) -> Element {
 /// The link shown in place of the `prepared` forms of element `id`. It leads to the view
 /// without refresh.
 pub(super) fn change_link(view: &View<'_>, id: &str, of: &str) -> Option<Element> {
-    let is_needed = view.refresh.without_script().is_some() && view.access == Access::Full;
+    let is_needed = view.query.without_script().is_some() && view.access == Access::Full;
     is_needed.then(|| {
         let link = el("a")
             .class("instead")
-            .attr("href", &view.refresh.change_link(id));
+            .attr("href", &view.query.change_link(id));
         with_hidden_label(link.text("Change…"), of)
+    })
+}
+
+/// The link to the view without refresh, shown in place of forms that everybody has.
+pub(super) fn unrefreshed_link(view: &View<'_>, id: &str, words: &str) -> Option<Element> {
+    view.query.without_script().map(|_| {
+        let link = el("a").class("instead");
+        link.attr("href", &view.query.change_link(id)).text(words)
     })
 }
 
@@ -225,69 +132,4 @@ pub(super) fn force(label: &str) -> Element {
         .attr("name", "force")
         .value("true");
     el("label").class("force").with(tick).text(" ").text(label)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::admin::http::request::fields;
-
-    fn of(configured: Option<f64>, query: &str) -> Refresh {
-        let fields = fields(query.as_bytes()).unwrap();
-        Refresh::new(configured.map(Duration::from_secs_f64), &fields)
-    }
-
-    #[test]
-    fn what_a_view_is_asked_for_with_is_what_it_does() {
-        let seconds = |query| of(Some(10.0), query).seconds();
-        for (query, expected) in [
-            ("", Some(10)),
-            ("refresh=5", Some(5)),
-            ("notice=7&refresh=5&refresh=6", Some(5)),
-            ("refresh=0", None),
-            ("refresh=0.0", None),
-            ("refresh=0.2", Some(1)),
-            ("refresh=2.5", Some(3)),
-            ("refresh=86400", Some(86_400)),
-            ("refresh=99999999999999999999999", Some(86_400)),
-            ("refresh=", Some(10)),
-            ("refresh", Some(10)),
-            ("refresh=never", Some(10)),
-            ("refresh=-1", Some(10)),
-            ("refresh=inf", Some(10)),
-            ("refresh=nan", Some(10)),
-            ("refresh=5s", Some(10)),
-            ("Refresh=5", Some(10)),
-        ] {
-            assert_eq!(seconds(query), expected, "{query}");
-        }
-        assert_eq!(of(None, "").seconds(), None);
-        assert_eq!(of(None, "refresh=5").seconds(), Some(5));
-        assert_eq!(of(Some(0.2), "").seconds(), Some(1));
-        assert_eq!(of(Some(1e9), "").seconds(), Some(86_400));
-    }
-
-    #[test]
-    fn it_can_be_switched_on_whatever_the_file_says() {
-        assert_eq!(of(None, "").interval_when_on(), 30);
-        assert_eq!(of(None, "refresh=0").interval_when_on(), 30);
-        assert_eq!(of(Some(10.0), "refresh=0").interval_when_on(), 10);
-        assert_eq!(of(Some(10.0), "refresh=5").interval_when_on(), 5);
-    }
-
-    #[test]
-    fn links_keep_what_was_asked_for_and_nothing_else() {
-        let links = |query| {
-            let refresh = of(Some(10.0), query);
-            (refresh.link(), refresh.change_link("h"))
-        };
-        let pair = |link: &str, change: &str| (link.to_owned(), change.to_owned());
-        assert_eq!(links("notice=7"), pair("./", "./?change#h"));
-        assert_eq!(
-            links("notice=7&refresh=5&change"),
-            pair("./?refresh=5", "./?refresh=5&change#h")
-        );
-        assert_eq!(of(None, "refresh=5&change").without_script(), None);
-        assert_eq!(of(None, "refresh=5").without_script(), Some(5));
-    }
 }

@@ -164,8 +164,7 @@ impl Member {
         if has_checks && self.states().all(|it| it.verdict == Verdict::Passed) {
             return self.heal(now_ms);
         }
-        self.health = Health::Untried;
-        self.since_ms = now_ms;
+        self.set_health(Health::Untried, now_ms);
         Some(HealthChange::Up)
     }
 

@@ -62,6 +62,9 @@ pub struct Member {
     pub(super) timed: bool,
     health: Health,
     pub(super) since_ms: u64,
+    downtime: Downtime,
+    /// How long its last probe or check took, in milliseconds.
+    check_ms: Option<u32>,
     missed_heartbeats: u8,
     /// How it stands in each check of its group; `None` for an agent.
     checks: Vec<Option<CheckState>>,
@@ -70,6 +73,8 @@ pub struct Member {
     circular_at: Option<Address>,
     last_failure: Option<(Failure, u64)>,
     pub(super) open: u32,
+    /// The most that were open at the same time.
+    pub(super) peak_open: u32,
     /// Those of them whose host's side lives, so that they count for schedulers.
     pub(super) busy: u32,
     pub(super) total: u64,
@@ -96,6 +101,14 @@ pub(super) enum Presence {
     Here,
     /// It could not: it is new, had failed, or was taken out of service.
     Away,
+}
+
+/// How often and how long a host has failed so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Downtime {
+    times: u32,
+    /// Without the time since it failed last.
+    past_ms: u64,
 }
 
 /// A host fails at this number of missed heartbeats in a row.
@@ -128,15 +141,18 @@ impl Member {
             timed: false,
             health: Health::Untried,
             since_ms: now_ms,
+            downtime: Downtime::default(),
+            check_ms: None,
             missed_heartbeats: 0,
             checks: Vec::new(),
             agent: None,
             circular_at: None,
             last_failure: None,
             open: 0,
+            peak_open: 0,
             busy: 0,
             total: 0,
-            recent: RecentSessions::default(),
+            recent: RecentSessions::new(now_ms),
             failures: 0,
             last_pick: 0,
             source_turns: 0,
@@ -408,8 +424,7 @@ impl Member {
         self.pending = false;
         let failed = self.has_failed();
         if self.health != Health::Healthy {
-            self.health = Health::Healthy;
-            self.since_ms = now_ms;
+            self.set_health(Health::Healthy, now_ms);
         }
         failed.then_some(HealthChange::Up)
     }
@@ -428,18 +443,17 @@ impl Member {
             && let (Some(from), Some(to)) = (from, self.address.clone())
         {
             self.last_failure = Some((failure.clone(), now_ms));
-            self.health = Health::Untried;
-            self.since_ms = now_ms;
+            self.set_health(Health::Untried, now_ms);
             self.reset_checks();
             return Some(HealthChange::Moved { failure, from, to });
         }
         self.consecutive_failures = 0;
         let change = (!self.has_failed()).then(|| HealthChange::Down(failure.clone()));
-        if change.is_some() {
-            self.since_ms = now_ms;
-        }
         self.last_failure = Some((failure.clone(), now_ms));
-        self.health = Health::Failed(failure);
+        match change {
+            Some(_) => self.set_health(Health::Failed(failure), now_ms),
+            None => self.health = Health::Failed(failure),
+        }
         change
     }
 
@@ -484,9 +498,32 @@ impl Member {
         self.consecutive_failures = 0;
         self.reset_checks();
         self.early_ends.end_row();
+        let failed = self.has_failed();
+        self.set_health(Health::Untried, now_ms);
+        failed.then_some(HealthChange::Up)
+    }
+
+    /// Its health changes. Counts how often and how long it has failed.
+    fn set_health(&mut self, health: Health, now_ms: u64) {
+        self.downtime.past_ms += self.failed_ms(now_ms);
+        if let Health::Failed(_) = health {
+            self.downtime.times = self.downtime.times.saturating_add(1);
+        }
+        self.health = health;
         self.since_ms = now_ms;
-        let health = std::mem::take(&mut self.health);
-        matches!(health, Health::Failed(_)).then_some(HealthChange::Up)
+    }
+
+    /// For how long it has failed now, in milliseconds; 0 if it has not.
+    fn failed_ms(&self, now_ms: u64) -> u64 {
+        match self.health {
+            Health::Failed(_) => now_ms.saturating_sub(self.since_ms),
+            _ => 0,
+        }
+    }
+
+    /// A probe or check of it took so long, in milliseconds.
+    pub(super) fn check_took(&mut self, took_ms: u64) {
+        self.check_ms = Some(u32::try_from(took_ms).unwrap_or(u32::MAX));
     }
 
     /// Goes on with what another process knew of it. Its health counts for the same address only.
@@ -526,7 +563,11 @@ impl Member {
             slow_start: self.slow_start,
             health: &self.health,
             since_ms: self.since_ms,
+            times_failed: self.downtime.times,
+            past_down_ms: self.downtime.past_ms,
+            check_ms: self.check_ms,
             open: self.open,
+            peak_open: self.peak_open,
             busy: self.busy,
             total: self.total,
             recent: &self.recent,

@@ -354,6 +354,13 @@ impl HostPool {
         })
     }
 
+    /// A probe or check of a host took so long, in milliseconds.
+    pub fn check_took(&mut self, id: HostId, took_ms: u64) {
+        if let Some(member) = self.hosts.get_mut(id) {
+            member.check_took(took_ms);
+        }
+    }
+
     /// Applies a result to the health of a host. A result is ignored if the host was removed,
     /// or has another address now: a host that was moved away from a dead address must not
     /// fail by sessions that still try it.

@@ -207,6 +207,13 @@ fn host(host: &HostStatus) -> Object {
             "sessions_per_minute",
             host.recent.iter().map(|it| u64::from(*it)),
         )
+        .with("known_minutes", host.known_minutes as u64)
+        .with("per_ten_seconds", u64::from(host.per_ten_seconds))
+        .with("peak_per_second", u64::from(host.peak_per_second))
+        .with("peak_open", u64::from(host.peak_open))
+        .with("times_failed", u64::from(host.times_failed))
+        .with("down_ms", host.down_ms)
+        .with("check_ms", host.check_ms.map(u64::from))
         .with("failed_connects", host.failures)
         .with("bytes_to_host", host.totals.bytes_to_host)
         .with("bytes_to_client", host.totals.bytes_to_client)

@@ -163,14 +163,28 @@ pub struct HostStatus {
     pub health: Health,
     /// When its health changed last, in milliseconds since 1970.
     pub since_wall_ms: u64,
+    /// How often it has failed.
+    pub times_failed: u32,
+    /// For how long it has failed so far, in milliseconds, the present failure included.
+    pub down_ms: u64,
+    /// How long its last probe or check took, in milliseconds.
+    pub check_ms: Option<u32>,
     /// Sessions open now.
     pub open: u32,
+    /// The most sessions that were open at the same time.
+    pub peak_open: u32,
     /// Those of them that count for schedulers: the host has not ended its side.
     pub busy: u32,
     /// Sessions it has served so far.
     pub total: u64,
     /// Sessions in each of the last 60 minutes, the oldest first. The last minute is not over.
     pub recent: Vec<u32>,
+    /// Of these minutes, how many there were since the host was configured: the last ones.
+    pub known_minutes: usize,
+    /// Sessions in ten seconds, at the rate of the last five seconds.
+    pub per_ten_seconds: u32,
+    /// The most sessions of a second.
+    pub peak_per_second: u32,
     /// Connects that failed so far.
     pub failures: u64,
     /// The last failure, and when, in milliseconds since 1970. It stays when the host is healthy
@@ -325,10 +339,17 @@ fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
             .filter(|percent| *percent < 100),
         health: status.health.clone(),
         since_wall_ms: now.wall_ms(status.since_ms),
+        times_failed: status.times_failed,
+        down_ms: status.down_ms(now.now_ms),
+        check_ms: status.check_ms,
         open: status.open,
+        peak_open: status.peak_open,
         busy: status.busy,
         total: status.total,
         recent: status.recent.by_minute(now.now_ms).to_vec(),
+        known_minutes: status.recent.known_minutes(now.now_ms),
+        per_ten_seconds: status.recent.per_ten_seconds(now.now_ms),
+        peak_per_second: status.recent.peak_per_second(),
         failures: status.failures,
         last_failure: status
             .last_failure
@@ -376,6 +397,14 @@ impl HostStatus {
             && self.address.is_some()
             && agent.is_none_or(Agent::takes_sessions)
             && !matches!(self.health, Health::Failed(_))
+    }
+
+    /// Whether something is wrong with it that no operator wanted: it has failed, is suspect, waits
+    /// for its first check, or has no address.
+    pub fn has_problem(&self) -> bool {
+        let is_failed = matches!(self.health, Health::Failed(_));
+        self.wanted_state() == HostState::Up
+            && (is_failed || self.suspect || self.pending || self.address.is_none())
     }
 
     /// Its weight, or the share of it that its agent wants.
@@ -447,10 +476,17 @@ pub(super) mod tests {
             slow_start_percent: Some(10),
             health: Health::Failed(Failure::Refused),
             since_wall_ms: 8,
+            times_failed: 4,
+            down_ms: 700,
+            check_ms: Some(6),
             open: 1,
+            peak_open: 9,
             busy: 0,
             total: 3,
             recent: vec![1, 2],
+            known_minutes: 2,
+            per_ten_seconds: 14,
+            peak_per_second: 5,
             failures: 2,
             last_failure: Some(("connection refused".to_owned(), 9)),
             agent: None,
@@ -534,7 +570,8 @@ pub(super) mod tests {
                 + r#""address":null,"weight":5,"state":"drain","backup":true,"member_of":null,"health":"failed","since_ms":8,"#
                 + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#
                 + r#""last_error_ms":9,"agent":null,"emptied_ms":null,"open":1,"busy":0,"total":3,"#
-                + r#""sessions_per_minute":[1,2],"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
+                + r#""sessions_per_minute":[1,2],"known_minutes":2,"per_ten_seconds":14,"peak_per_second":5,"#
+                + r#""peak_open":9,"times_failed":4,"down_ms":700,"check_ms":6,"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
                 + r#""connects":2,"connect_ms":5,"mean_connect_us":2500"#
         );
         assert!(buckets.starts_with(r#"{"most_ms":1,"connects":0},"#));

@@ -128,6 +128,8 @@ pub(crate) struct ProbeResult<K> {
     pub(crate) address: Address,
     /// `None` if this machine could not connect.
     pub(crate) verdict: Option<Verdict>,
+    /// How long it took, in milliseconds.
+    pub(crate) took_ms: u64,
 }
 
 impl<K> Prober<K> {
@@ -368,13 +370,20 @@ impl<K> Prober<K> {
         if let AttemptProgress::Pending = progress {
             return;
         }
-        let Some(Attempt { probe, .. }) = self.take(token) else {
+        let Some(Attempt {
+            probe, since_ms, ..
+        }) = self.take(token)
+        else {
             return;
         };
-        results.push(match progress {
+        let result = match progress {
             AttemptProgress::Done(verdict) => probe.into_result(Some(verdict)),
             AttemptProgress::Failed(error) => probe.failed(error),
             AttemptProgress::Pending => return,
+        };
+        results.push(ProbeResult {
+            took_ms: self.seen_ms.saturating_sub(since_ms),
+            ..result
         });
     }
 }
@@ -414,6 +423,7 @@ impl<K> Probe<K> {
             key: self.key,
             address: self.address,
             verdict,
+            took_ms: 0,
         }
     }
 }

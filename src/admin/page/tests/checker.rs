@@ -123,9 +123,13 @@ fn may_be_inside(name: &str, open: &[String]) {
     let inside = |name: &str| open.iter().any(|it| it == name);
     match name {
         "form" | "a" | "button" | "label" => assert!(!inside(name), "{name} inside another"),
-        "tr" => assert!(["thead", "tbody"].contains(&parent), "tr in {parent}"),
+        "tr" => assert!(
+            ["thead", "tbody", "tfoot"].contains(&parent),
+            "tr in {parent}"
+        ),
         "td" | "th" => assert_eq!(parent, "tr"),
-        "thead" | "tbody" | "caption" => assert_eq!(parent, "table"),
+        "thead" | "tbody" | "tfoot" | "caption" => assert_eq!(parent, "table"),
+        "option" => assert_eq!(parent, "select"),
         "summary" => assert_eq!(parent, "details"),
         "li" => assert_eq!(parent, "ul"),
         "style" | "iframe" | "object" | "base" | "img" => panic!("<{name}>"),

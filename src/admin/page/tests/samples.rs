@@ -1,8 +1,9 @@
 //! Sample snapshots for the tests of the page.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use super::super::{Refresh, View};
+use super::super::{Query, View};
 use crate::balance::{Failure, Totals};
 use crate::config::{Access, HostState};
 use crate::control::{
@@ -19,6 +20,9 @@ static NOBODY: Sessions = Sessions {
     more: 0,
 };
 
+static EVERY_TEN_SECONDS: LazyLock<Query> =
+    LazyLock::new(|| Query::new(Some(Duration::from_secs(10)), &[]));
+
 /// The view of a user with full access.
 pub(in super::super) fn view(status: &Status) -> View<'_> {
     View {
@@ -27,8 +31,9 @@ pub(in super::super) fn view(status: &Status) -> View<'_> {
         unsaved: &[],
         user: Some("admin"),
         access: Access::Full,
+        machine: "lb1",
         token: "c3VydmV5b3JzIG9mIHRoZSB3b3JsZCwgdW5pdGU",
-        refresh: Refresh::new(Some(Duration::from_secs(10)), &[]),
+        query: LazyLock::force(&EVERY_TEN_SECONDS),
         flash_message: None,
     }
 }
@@ -51,6 +56,13 @@ pub(in super::super) fn host(name: &str) -> HostStatus {
         busy: 0,
         total: 0,
         recent: vec![0; 60],
+        known_minutes: 60,
+        per_ten_seconds: 0,
+        peak_per_second: 0,
+        peak_open: 0,
+        times_failed: 0,
+        down_ms: 0,
+        check_ms: None,
         failures: 0,
         emptied_wall_ms: None,
         member_of: None,
@@ -66,6 +78,8 @@ pub(in super::super) fn failed(name: &str) -> HostStatus {
         health: Health::Failed(Failure::Refused),
         since_wall_ms: NOW_MS - 250_000,
         failures: 31,
+        times_failed: 2,
+        down_ms: 250_000,
         emptied_wall_ms: None,
         member_of: None,
         last_failure: Some(("connection refused".to_owned(), NOW_MS - 3_000)),
@@ -86,6 +100,10 @@ pub(in super::super) fn busy(name: &str, number: u32) -> HostStatus {
     HostStatus {
         open: 3 + number,
         busy: 3 + number,
+        peak_open: 9 + number,
+        per_ten_seconds: 7 + number,
+        peak_per_second: 4 + number,
+        check_ms: Some(number),
         total: 20_000 + u64::from(number) * 1_234,
         recent: (0..60).map(wave).collect(),
         totals,
@@ -136,7 +154,7 @@ pub(in super::super) fn service(name: &str, groups: Vec<GroupStatus>) -> Service
 }
 
 /// A small site in trouble.
-pub(super) fn trouble() -> Status {
+pub(in super::super) fn trouble() -> Status {
     let named = HostStatus {
         endpoint: "db-standby.example.org:5432".to_owned(),
         address: None,
