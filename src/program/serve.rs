@@ -93,7 +93,7 @@ fn serve(
     let descriptors_before = raise_limit();
     let workers = options.workers.unwrap_or_else(processors);
     let (events, incoming) = channel();
-    let signals = events.clone();
+    let (signals, keys) = (events.clone(), events.clone());
     let options = Options::new(workers, move |event| {
         drop(events.send(Event::Lifecycle(event)));
     });
@@ -130,8 +130,8 @@ fn serve(
     admin_servers.set_handle(&handle);
     let status = handle.status();
     log_start(&status);
-    if let Some(demo) = &demo {
-        demo.print_introduction(&status)?;
+    if let Some(demo) = &mut demo {
+        demo.show(move || drop(keys.send(Event::Signal(Signal::Stop))))?;
     }
     supervisor
         .start(&handle, liveness)
@@ -155,8 +155,9 @@ fn load_config(source: ConfigSource, startup: &Startup) -> Result<LoadedConfig, 
         }
         ConfigSource::CommandLine(config) => (*config, None, None),
         ConfigSource::Demo => {
-            let (demo, config) = Demo::new().map_err(|error| Exit::from_io(&error))?;
-            (config, None, Some(demo))
+            let demo = Demo::prepare(startup.identity()).map_err(|error| Exit::from_io(&error))?;
+            let (file, reading) = startup.read(demo.file())?;
+            (reading.config.clone(), Some((file, reading)), Some(demo))
         }
     };
     Ok(LoadedConfig { config, file, demo })
