@@ -108,7 +108,7 @@ impl Demo {
             self.printed.push(line);
         }
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        assert!(!file.exists());
+        until("the folder is removed", || !file.exists());
         std::mem::take(&mut self.printed).join("\n")
     }
 }
@@ -366,7 +366,7 @@ mod keys {
         assert!(last.failed <= 2, "{} failed", last.failed);
         terminal.press("q");
         terminal.end();
-        assert_eq!(terminal.left(), 0);
+        until("the folder is removed", || terminal.left() == 0);
     }
 
     #[test]

@@ -66,9 +66,7 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
 /// Advice for this word, or for this option without its dashes. `None` if nothing is like it.
 pub(super) fn by(word: &str) -> Option<String> {
     let same = |other: &&str| other.eq_ignore_ascii_case(word);
-    let elsewhere = ELSEWHERE
-        .iter()
-        .find(|(words, _)| words.iter().any(|it| same(&it)));
+    let elsewhere = ELSEWHERE.iter().find(|(words, _)| words.iter().any(same));
     if let Some((_, advice)) = elsewhere {
         return Some((*advice).to_owned());
     }

@@ -1,11 +1,17 @@
 //! The private folder of `--demo`, with its configuration and control socket.
+//!
+//! The sandbox lets nobody remove a folder, so a shell that is started before removes this one when
+//! the process ends, however that happens.
 
 use std::fs::{DirBuilder, OpenOptions, remove_dir_all};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::{ChildStdin, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use txlb::sync::lock;
 
 use crate::privileges::Identity;
 
@@ -15,11 +21,17 @@ const TRIES: u32 = 100;
 /// Longer paths leave too little for the name of a socket.
 const MAX_LENGTH: usize = 64;
 
-/// The folder. Dropping this removes it, unless it is kept.
+/// Waits for the end of its input, and removes the folder if there was none. Signals of the
+/// terminal are not for it.
+const REMOVE: &str = "trap '' HUP INT QUIT TERM; read -r kept || rm -rf -- \"$0\"";
+
+/// The folder. It is removed when this is dropped or the process ends, unless it is kept.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    pub(super) keep: Arc<AtomicBool>,
+    is_kept: AtomicBool,
+    /// The input of the shell that removes it; `None` where there is no shell.
+    remover: Mutex<Option<ChildStdin>>,
 }
 
 impl Folder {
@@ -49,12 +61,29 @@ impl Folder {
                         let (user, group) = (owner.uid.as_raw(), owner.gid.as_raw());
                         chown(&path, Some(user), Some(group)).map_err(with_path)?;
                     }
-                    let keep = Arc::default();
-                    return Ok(Folder { path, keep });
+                    let remover = start_remover(&path).ok();
+                    return Ok(Folder {
+                        path,
+                        is_kept: AtomicBool::new(false),
+                        remover: Mutex::new(remover),
+                    });
                 }
             }
         }
         Err(with_path(ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Keeps it for good.
+    pub(super) fn keep(&self) {
+        if let Some(remover) = &mut *lock(&self.remover) {
+            // A shell that has gone removes nothing.
+            let _ = remover.write_all(b"kept\n");
+        }
+        self.is_kept.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.is_kept.load(Ordering::Relaxed)
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
@@ -88,11 +117,23 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if !self.keep.load(Ordering::Relaxed) {
+        if lock(&self.remover).is_none() && !self.is_kept() {
             // What cannot be removed is small, and where temporary files are.
             let _ = remove_dir_all(&self.path);
         }
     }
+}
+
+fn start_remover(folder: &Path) -> io::Result<ChildStdin> {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", REMOVE]).arg(folder).current_dir("/");
+    shell
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    // Nobody waits for it: it ends after this process.
+    let stdin = shell.spawn()?.stdin.take();
+    stdin.ok_or_else(|| ErrorKind::BrokenPipe.into())
 }
 
 /// Whether it can be written into XML and shell commands as it is, and is short enough.
@@ -104,6 +145,8 @@ fn is_plain(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -113,9 +156,13 @@ mod tests {
         let file = first.write("x", "text", None).unwrap();
         assert!(first.write("x", "text", None).is_err());
         drop(first);
-        assert!(!file.exists() && !file.parent().unwrap().exists());
+        let start = Instant::now();
+        while file.parent().unwrap().exists() {
+            assert!(start.elapsed() < Duration::from_secs(30), "it stays");
+            std::thread::yield_now();
+        }
         let file = second.write("x", "text", None).unwrap();
-        second.keep.store(true, Ordering::Relaxed);
+        second.keep();
         drop(second);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "text");
         remove_dir_all(file.parent().unwrap()).unwrap();

@@ -6,7 +6,6 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use rustix::termios::{
 };
 use signal_hook::consts::{SIGINT, SIGQUIT, SIGTERM};
 
+use super::folder::Folder;
 use super::hosts::{Hosts, NAMES};
 use super::traffic::Traffic;
 use crate::exit;
@@ -37,8 +37,8 @@ pub(super) struct Keys {
 pub(super) struct Targets {
     pub(super) hosts: Hosts,
     pub(super) traffic: Traffic,
-    /// Whether the folder stays when txlb ends.
-    pub(super) keep: Arc<AtomicBool>,
+    /// What stays when txlb ends, if that is wanted.
+    pub(super) folder: Arc<Folder>,
     /// Ends txlb.
     pub(super) stop: Box<dyn Fn() + Send>,
 }
@@ -109,7 +109,7 @@ impl Targets {
     fn is_last(&self, key: u8) -> bool {
         match key {
             b'1'..=b'3' => self.hosts.toggle(usize::from(key - b'1')),
-            b'k' => self.keep.store(true, Ordering::Relaxed),
+            b'k' => self.folder.keep(),
             b'q' => (self.stop)(),
             _ => {}
         }
@@ -125,7 +125,7 @@ impl Targets {
             };
             text += &format!("  {}:{name} {state}", number + 1);
         }
-        let keep = match self.keep.load(Ordering::Relaxed) {
+        let keep = match self.folder.is_kept() {
             true => "kept",
             false => "k:keep",
         };
@@ -196,7 +196,7 @@ mod tests {
         let targets = Targets {
             hosts,
             traffic: Traffic::to(address),
-            keep: Arc::default(),
+            folder: Arc::new(Folder::make(None).unwrap()),
             stop: Box::new(move || stop.send(()).unwrap()),
         };
         assert!(!targets.is_last(b'2') && !targets.is_last(b'x'));
@@ -204,6 +204,7 @@ mod tests {
         assert_eq!(targets.status(), format!("{text}  k:keep  q:end"));
         assert!(!targets.is_last(b'k'));
         assert_eq!(targets.status(), format!("{text}  kept  q:end"));
+        std::fs::remove_dir(targets.folder.file("")).unwrap();
         assert!(targets.is_last(b'q'));
         assert_eq!(stopped.try_iter().count(), 1);
     }

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -39,7 +40,7 @@ const USER: &str = "<user name=\"demo\" password=\"$6$txlbdemo$XDAnyxHXYbzeKo2yp
 /// Without a terminal, the counts are printed so long after a host was stopped or started.
 const REPORT_AFTER: Duration = Duration::from_secs(2);
 
-/// The demonstration. Dropping this restores the terminal and removes the folder.
+/// The demonstration. Dropping this restores the terminal; the folder goes with the process.
 pub(crate) struct Demo {
     // Dropped first: the client's last counts are printed where the status line was.
     keys: Option<Keys>,
@@ -50,7 +51,7 @@ pub(crate) struct Demo {
     listeners: Vec<TcpListener>,
     switched: (Sender<Switched>, Option<Receiver<Switched>>),
     traffic: Traffic,
-    folder: Folder,
+    folder: Arc<Folder>,
     file: PathBuf,
     text: String,
     ports: AdminPorts,
@@ -89,7 +90,7 @@ impl Demo {
             listeners,
             switched: (sender, Some(switched)),
             traffic: Traffic::to(address),
-            folder,
+            folder: Arc::new(folder),
             file,
             text,
             ports,
@@ -130,7 +131,7 @@ impl Demo {
         self.keys = Some(Keys::start(Targets {
             hosts: self.hosts.clone(),
             traffic: self.traffic.clone(),
-            keep: self.folder.keep.clone(),
+            folder: Arc::clone(&self.folder),
             stop,
         })?);
         Ok(())
