@@ -71,7 +71,8 @@ impl Demo {
     /// The system's.
     pub(crate) fn prepare(owner: Option<&Identity>) -> io::Result<Demo> {
         let (hosts, listeners) = Hosts::bind()?;
-        let has_console = cfg!(feature = "ssh") && may_keep_a_key();
+        // Another user may not be able to read the key that this one has.
+        let has_console = cfg!(feature = "ssh") && owner.is_none() && may_keep_a_key();
         let ports = AdminPorts {
             page: cfg!(feature = "web")
                 .then(|| free_port(PAGE_PORT))
@@ -177,9 +178,14 @@ impl Demo {
             "It is in {}, until txlb ends. Try:\n",
             self.file.display()
         );
-        for (command, what) in lines {
-            let comment = if what.is_empty() { "" } else { "   # " };
-            let _ = writeln!(text, "    {command}{comment}{what}");
+        let with_comment = lines.iter().filter(|(_, what)| !what.is_empty());
+        let width = with_comment.map(|(command, _)| command.len()).max();
+        let width = width.unwrap_or(0);
+        for (command, what) in &lines {
+            let _ = match what.is_empty() {
+                true => writeln!(text, "    {command}"),
+                false => writeln!(text, "    {command:width$}  # {what}"),
+            };
         }
         text += match has_keys {
             true => {
