@@ -23,7 +23,14 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// All hosts. A clone shares them.
 #[derive(Debug, Clone)]
-pub(super) struct Hosts(Arc<Vec<Host>>);
+pub(super) struct Hosts(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    hosts: Vec<Host>,
+    /// Held while a request stops or starts one: two at once could stop the last two.
+    switching: Mutex<()>,
+}
 
 #[derive(Debug)]
 struct Host {
@@ -62,7 +69,8 @@ impl Hosts {
             });
             listeners.push(listener);
         }
-        Ok((Hosts(Arc::new(hosts)), listeners))
+        let switching = Mutex::new(());
+        Ok((Hosts(Arc::new(Shared { hosts, switching })), listeners))
     }
 
     /// Starts a thread for each; requests that stop or start a host are told to `switched`.
@@ -85,23 +93,26 @@ impl Hosts {
 
     /// Their names and addresses.
     pub(super) fn addresses(&self) -> impl Iterator<Item = (&'static str, SocketAddr)> {
-        self.0.iter().map(|host| (host.name, host.address))
+        self.0.hosts.iter().map(|host| (host.name, host.address))
     }
 
     /// Whether host `number` runs.
     pub(super) fn is_up(&self, number: usize) -> bool {
-        self.0.get(number).is_some_and(|host| *lock(&host.is_up))
+        self.0
+            .hosts
+            .get(number)
+            .is_some_and(|host| *lock(&host.is_up))
     }
 
     /// Stops host `number` if it runs, and starts it otherwise.
     pub(super) fn toggle(&self, number: usize) {
-        if let Some(host) = self.0.get(number) {
+        if let Some(host) = self.0.hosts.get(number) {
             host.switch(!self.is_up(number));
         }
     }
 
     fn serve(&self, number: usize, mut listener: TcpListener, switched: &Sender<Switched>) {
-        let Some(host) = self.0.get(number) else {
+        let Some(host) = self.0.hosts.get(number) else {
             return;
         };
         loop {
@@ -216,9 +227,10 @@ impl Hosts {
     }
 
     fn switch(&self, name: &str, up: bool) -> Result<(), Refusal> {
-        let host = self.0.iter().find(|host| host.name == name);
+        let _switching = lock(&self.0.switching);
+        let host = self.0.hosts.iter().find(|host| host.name == name);
         let host = host.ok_or(Refusal::Unknown)?;
-        let others = self.0.iter().filter(|other| other.name != name);
+        let others = self.0.hosts.iter().filter(|other| other.name != name);
         if !up && !others.into_iter().any(|other| *lock(&other.is_up)) {
             return Err(Refusal::Last);
         }
