@@ -4,6 +4,7 @@
 #   make                 the program, target/release/txlb
 #   make static          the same without any library, and without any feature: target/static/txlb, txlb-core
 #   make demo            builds it quickly and shows how it works, as "cargo demo" does
+#   make image           an image for containers, of the static program: target/image
 #   make check           format, lints and unit tests: about a minute, before each commit
 #   make test            all tests that need no other program
 #   make generate        writes anew what is made of tables and sources: completions, etc/txlb.rng, tests/public_api.txt
@@ -52,6 +53,9 @@ static:
 	$(CARGO) build --release $(CARGOFLAGS) $(NO_HOME) --target $(STATIC)
 	cp target/$(STATIC)/release/txlb target/static/txlb
 
+image: static
+	etc/container/image target/static/txlb target/image
+
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(CARGOFLAGS) --all-targets --all-features -- -D warnings
@@ -85,7 +89,8 @@ install: $(PROGRAM)
 	$(INSTALL) -m 644 man/*.5 $(DESTDIR)$(MANDIR)/man5
 	$(INSTALL) -m 644 man/*.8 $(DESTDIR)$(MANDIR)/man8
 	$(INSTALL) -m 644 README.md CHANGELOG.md LICENSE etc/config.xml etc/minimal.xml etc/txlb.rng etc/alerts.yml \
-		etc/grafana.json $(DESTDIR)$(DOCDIR)
+		etc/grafana.json etc/keepalived/keepalived.conf etc/bird/bird.conf etc/bird/txlb-announce \
+		etc/bird/txlb-announce.service doc/machines.md $(DESTDIR)$(DOCDIR)
 	$(INSTALL) -m 644 etc/completions/txlb.bash $(DESTDIR)$(BASHDIR)/txlb
 	$(INSTALL) -m 644 etc/completions/_txlb $(DESTDIR)$(ZSHDIR)/_txlb
 	$(INSTALL) -m 644 etc/completions/txlb.fish $(DESTDIR)$(FISHDIR)/txlb.fish
@@ -124,4 +129,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all static demo check test generate deb release install uninstall clean
+.PHONY: all static image demo check test generate deb release install uninstall clean

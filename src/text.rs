@@ -102,7 +102,7 @@ pub(crate) fn fill(text: &str, most: usize) -> String {
 /// The text in lines of `most` columns at most, broken at blanks; all but the first are indented.
 /// A word that is too long is broken at the end of the line, a few columns behind the indentation.
 /// Characters that do not print are spelled out.
-pub(crate) fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
+pub fn wrap(text: &str, most: usize, indent: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = escape_non_printing(text);
     while !fits(&rest, most) {

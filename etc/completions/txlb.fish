@@ -78,6 +78,8 @@ function __txlb_keys
             echo 'force='
         case reload
             echo 'force='
+        case resign
+            echo 'wait='
         case shutdown
             echo 'grace='
         case ready
@@ -87,17 +89,17 @@ function __txlb_keys
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload resign resume reopenLog shutdown status sessions ready config diff complete help'
     end
 end
 
 # What may stand behind the equals sign: the argument is VERB.KEY.
 function __txlb_values
     switch $argv[1]
-        case setOption.name
-            echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections'
         case newGroup.source setGroup.source
             echo 'client'
+        case setOption.name
+            echo 'config.watch admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections'
         case config.view
             echo 'effect running stored'
         case addUser.access setUser.access
@@ -189,7 +191,7 @@ complete -c txlb -n '__txlb_command_is serve' -s L -x -d 'no file: listen here'
 complete -c txlb -n '__txlb_command_is serve' -s B -x -d 'no file: a host to balance over'
 complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (weightlc)'
 complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen pid' -d 'signal the txlb that holds the PID file, or print its process ID'
-complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version'
+complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version; twice, what it was built of, too'
 complete -c txlb -n '__txlb_command_is serve' -s h -l help -d 'print this'
 
 complete -c txlb -n '__txlb_command_is ctl' -s C -r -F -d 'ctl: the control socket (/run/txlb/control.sock)'
@@ -232,6 +234,8 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a endSessions 
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a rebalance -d 'end sessions, gradually, of hosts that have more than their share'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a saveConfig -d 'write the running configuration to the file'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reload -d 'read the file again'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a resign -d 'say that nothing is ready, so that clients are sent elsewhere; serve on'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a resume -d 'take resign back'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reopenLog -d 'reopen the log'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a shutdown -d 'stop; open sessions have so many seconds to end'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a status -d 'show the status'

@@ -29,6 +29,7 @@ pub use random::Random;
 pub use schedulers::Schedulers;
 pub use slow_start::SlowStart;
 pub use stats::{Counters, HISTOGRAM_MS, MINUTES, RecentSessions, Totals};
+pub(crate) use sticky::MAX_CLIENTS as MAX_STICKY_CLIENTS;
 
 use std::fmt::Debug;
 use std::net::IpAddr;

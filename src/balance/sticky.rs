@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The most clients that are remembered. So many take about 35 MB.
-const MAX_CLIENTS: usize = 262_144;
+pub(crate) const MAX_CLIENTS: usize = 262_144;
 /// How long a client is remembered after its last session.
 const REMEMBERED_MS: u64 = 30 * 60 * 1000;
 /// Clients that may be forgotten when one is added: more than one, so that the table

@@ -14,8 +14,8 @@ use super::codec::{
 use super::error::Error;
 use super::value::{Value, ValueKind, path_text, seconds_text};
 use super::{
-    Access, Control, CustomNames, Group, Host, ListenAddress, ListenHost, Listener, Logging,
-    Manager, PeriodicTask, Route, Service, Ssh, User, Web,
+    Access, Control, CustomNames, General, Group, Host, ListenAddress, ListenHost, Listener,
+    Logging, Manager, PeriodicTask, Route, Service, Ssh, User, Web,
 };
 
 /// An attribute of an element whose model is `T`.
@@ -93,6 +93,13 @@ macro_rules! attribute {
         }
     };
 }
+
+pub(super) static CONFIG: ElementTable<General> = ElementTable {
+    name: "config",
+    new: General::default,
+    attributes: &[attribute!("watch" => FLAG watch, Optional, Nothing,
+            "whether the file is read again when it has changed")],
+};
 
 pub(super) static SERVICE: ElementTable<Service> = ElementTable {
     name: "service",

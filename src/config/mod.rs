@@ -46,7 +46,9 @@ pub use route::{Route, RouteTable};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
 pub use serialize::print;
-pub use settings::{Access, Admin, Control, Logging, Manager, PeriodicTask, Ssh, User, Web};
+pub use settings::{
+    Access, Admin, Control, General, Logging, Manager, PeriodicTask, Ssh, User, Web,
+};
 pub use source::Source;
 pub use value::ValueKind;
 
@@ -56,6 +58,8 @@ use std::time::Duration;
 /// A whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
+    /// What holds for all of txlb.
+    pub general: General,
     /// The services, in the file's order.
     pub services: Vec<Service>,
     /// The admin interfaces and users; `None` without an `<admin>` element.

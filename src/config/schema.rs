@@ -5,8 +5,9 @@
 use std::sync::LazyLock;
 
 use super::attributes::{
-    CHECK, CHECK_TIME, CLIENT, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST,
-    HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_WEB, Presence, ROUTE, SERVICE, SSH, USER, WEB,
+    CHECK, CHECK_TIME, CLIENT, CONFIG, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP,
+    HEARTBEAT, HOST, HOST_CHECK, LISTENER, LOGGING, MANAGER, OLD_WEB, Presence, ROUTE, SERVICE,
+    SSH, USER, WEB,
 };
 use super::value::{NO_ADDRESS, ValueKind};
 
@@ -150,8 +151,11 @@ static SCHEMA: LazyLock<Vec<ElementSchema>> = LazyLock::new(|| {
         help: "the first of the user's public keys",
     };
     vec![
-        without_attributes(ROOTS[0], SECTIONS),
-        without_attributes(ROOTS[1], SECTIONS),
+        CONFIG.schema(SECTIONS),
+        ElementSchema {
+            name: ROOTS[1],
+            ..CONFIG.schema(SECTIONS)
+        },
         SERVICE.schema(
             const {
                 &[

@@ -6,7 +6,7 @@
 use std::fmt::{self, Write as _};
 
 use super::attributes::{
-    CHECK, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
+    CHECK, CONFIG, CONFIG_CHECK, CONTROL, ENABLE, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
     LISTENER, LOGGING, Presence, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::redact::PASSWORD_MASK;
@@ -177,7 +177,7 @@ pub(super) fn config(config: &Config) -> XmlElement {
     children.push(manager(&config.manager));
     children.extend(config.control.as_ref().map(|it| CONTROL.write(it)));
     children.push(LOGGING.write(&config.logging));
-    element("config", Vec::new(), children)
+    CONFIG.write(&config.general).with(children)
 }
 
 pub(super) fn service(service: &Service) -> XmlElement {

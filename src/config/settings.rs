@@ -6,6 +6,13 @@ use std::time::Duration;
 
 use super::ListenAddress;
 
+/// The attributes of the outermost element, `<config>`: what holds for all of txlb.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct General {
+    /// Whether changes of the file are found and put in force (default false).
+    pub watch: bool,
+}
+
 /// `<admin>`: the admin interfaces and their users.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Admin {

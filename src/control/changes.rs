@@ -119,10 +119,17 @@ impl Controller {
             .apply_change(change, &mut self.reconfigurables);
         let prepared = applied.map_err(|error| error.to_string())?;
         self.forget_unsaved();
-        let task = self.data_plane.config().manager.config_check;
-        self.autosave.set_task(task);
+        self.set_tasks();
         self.announce_listeners(&listening);
         Ok(prepared)
+    }
+
+    /// Tells the periodic tasks of the file what the configuration says.
+    pub(super) fn set_tasks(&mut self) {
+        let config = self.data_plane.config();
+        self.autosave.set_task(config.manager.config_check);
+        let watch = config.general.watch && self.stored.is_some() && !self.stopping;
+        self.watch.set(watch, Instant::now());
     }
 
     /// Logs where each service listens, unless it was so `before`.
@@ -165,6 +172,19 @@ impl Controller {
         }
         // Errors are logged where they happen.
         let _ = self.reread(&Actor::Signal("HUP"), false);
+    }
+
+    /// With `watch="true"`, reads the file again if it has changed.
+    pub(super) fn look_at_file(&mut self) {
+        let Some(stored) = &self.stored else {
+            return;
+        };
+        // Errors are logged where they happen.
+        if self.watch.look(&stored.file, Instant::now())
+            && self.reread(&Actor::FileWatch, false).is_ok()
+        {
+            self.watch.accept();
+        }
     }
 
     /// Executes the verb `reload`.

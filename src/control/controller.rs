@@ -19,9 +19,11 @@ use super::handle::{
     Actor, CAPACITY, GRACE, Handle, Message, QueuedRequest, Request, Response, ResponseData,
     push_clean,
 };
+use super::ready_verbs::RESIGNED;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
 use super::status::{Outcome, Sessions, Status, StoredStatus, table};
+use super::watch::FileWatch;
 use crate::calendar::since_1970_ms;
 use crate::config::verb::{Action, Batch, Command, HostKey, Question, Verb, View, complete, diff};
 use crate::config::{Config, Reading, edit, hide_passwords, print};
@@ -43,7 +45,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_millis(250);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Limit of listed sessions.
-const MAX_LISTED_SESSIONS: usize = 10_000;
+pub(super) const MAX_LISTED_SESSIONS: usize = 10_000;
 
 /// How long workers may take to list sessions.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -134,7 +136,10 @@ pub(super) struct Controller {
     pub(super) stored: Option<Stored>,
     pub(super) reconfigurables: Vec<Box<dyn Reconfigure>>,
     pub(super) autosave: Autosave,
+    pub(super) watch: FileWatch,
     pub(super) stopping: bool,
+    /// Whether `resign` was said: the services serve, and are not ready.
+    pub(super) resigned: bool,
     pub(super) ending: Ending,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
@@ -154,7 +159,9 @@ impl Controller {
             stored: None,
             reconfigurables,
             autosave,
+            watch: FileWatch::default(),
             stopping: false,
+            resigned: false,
             ending: Ending::default(),
             last_reload: None,
             last_save: None,
@@ -164,6 +171,7 @@ impl Controller {
             controller.warn(&file, &reading.warnings);
             controller.stored = Some(Stored::new(file, reading.config));
         }
+        controller.set_tasks();
         controller.announce_listeners(&[]);
         controller
     }
@@ -181,10 +189,15 @@ impl Controller {
             if self.autosave.is_due(Instant::now()) {
                 self.autosave_if_changed();
             }
+            self.look_at_file();
             self.ending.run(&self.data_plane);
-            let autosave = self.autosave.poll_timeout(Instant::now());
-            let ending = self.ending.poll_timeout(self.data_plane.now_ms());
-            let request = match autosave.into_iter().chain(ending).min() {
+            let now = Instant::now();
+            let timeouts = [
+                self.autosave.poll_timeout(now),
+                self.watch.poll_timeout(now),
+                self.ending.poll_timeout(self.data_plane.now_ms()),
+            ];
+            let request = match timeouts.into_iter().flatten().min() {
                 Some(timeout) => requests.recv_timeout(timeout),
                 None => requests.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
@@ -232,7 +245,12 @@ impl Controller {
         } = request;
         let generation = self.data_plane.generation();
         let wait = match &request {
-            Request::Command(Command::Change(verb)) => verb.drain_wait(),
+            Request::Command(Command::Change(verb)) => {
+                verb.drain_wait().map(|(host, wait)| (Some(host), wait))
+            }
+            Request::Command(Command::Action(Action::Resign { wait: Some(wait) })) => {
+                Some((None, *wait))
+            }
             _ => None,
         };
         let answer = match expected_generation {
@@ -245,7 +263,10 @@ impl Controller {
         };
         if let Some((host, wait)) = wait
             && answer.outcome.is_ok()
-            && let Some(waiter) = self.waiter(&host, wait, &response)
+            && let Some(waiter) = match &host {
+                Some(host) => self.waiter(host, wait, &response),
+                None => Some(self.wait_for(Vec::new(), wait, RESIGNED, &response)),
+            }
         {
             return self.ending.wait(waiter);
         }
@@ -292,6 +313,8 @@ impl Controller {
                 let outcome = self.rebalance(service, group.as_deref(), *rate);
                 self.answer(outcome).with_message()
             }
+            Action::Resign { .. } => self.resign(true),
+            Action::Resume => self.resign(false),
             Action::ReopenLog => {
                 let outcome = self.reopen();
                 self.answer(outcome.map(|()| String::new()))
@@ -376,6 +399,7 @@ impl Controller {
     /// Stops. The receiver hangs up when all listeners are closed.
     fn start_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
         self.stopping = true;
+        self.watch.set(false, Instant::now());
         self.ending.stop();
         let open = self.data_plane.open();
         let message = match (open, grace.map(|grace| grace.as_secs_f64())) {
@@ -412,11 +436,12 @@ impl Controller {
         self.answer(Ok(String::new())).with(data)
     }
 
-    fn status(&mut self) -> Status {
+    pub(super) fn status(&mut self) -> Status {
         let unsaved = self.unsaved().len();
         let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
         Status {
             stopping: self.stopping,
+            resigned: self.resigned,
             stored: StoredStatus {
                 file,
                 unsaved,
@@ -425,29 +450,6 @@ impl Controller {
             },
             ..self.data_plane.status()
         }
-    }
-
-    /// Executes the verb `ready`. It fails while new sessions are not served.
-    fn ready(&mut self, service: Option<&str>) -> Response {
-        let readiness = self.status().readiness();
-        if let Some(service) = service
-            && !readiness.knows(service)
-        {
-            return self.answer(Err(format!("there is no service {service:?}")));
-        }
-        let mut lines = readiness.reasons(service);
-        let outcome = match lines.first() {
-            Some(reason) => Err(format!("not ready: {reason}")),
-            None => Ok(String::new()),
-        };
-        match (lines.len(), service) {
-            (0, None) => lines.push("every service can take new sessions".to_owned()),
-            (0, Some(service)) => lines.push(format!("service {service} can take new sessions")),
-            // The error says it.
-            (1, _) => lines.clear(),
-            _ => {}
-        }
-        self.answer(outcome).with(ResponseData::Lines(lines))
     }
 
     fn sessions(&self) -> Sessions {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::controller::{Controller, LIST_TIMEOUT};
 use super::ending::Waiter;
 use super::handle::Response;
+use crate::balance::HostId;
 use crate::config::verb::{HostKey, SessionSelection};
 use crate::relay::{EndCause, Group, HostCauses, HostName, SessionFilter};
 use crate::text::plural;
@@ -150,12 +151,24 @@ impl Controller {
         let hosts: Vec<_> = open
             .map(|id| (Arc::clone(group), id, name.to_string()))
             .collect();
+        (!hosts.is_empty()).then(|| self.wait_for(hosts, wait, "no session is left", response))
+    }
+
+    /// One that waits so long at most; without hosts, just so long.
+    pub(super) fn wait_for(
+        &self,
+        hosts: Vec<(Arc<Group>, HostId, String)>,
+        wait: Duration,
+        done: &'static str,
+        response: &SyncSender<Response>,
+    ) -> Waiter {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        (!hosts.is_empty()).then(|| Waiter {
+        Waiter {
             hosts,
             until_ms: self.data_plane.now_ms().saturating_add(wait_ms),
+            done,
             response: response.clone(),
-        })
+        }
     }
 }
 

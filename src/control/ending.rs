@@ -74,10 +74,12 @@ enum CampaignKind {
     },
 }
 
-/// A request that is answered once its hosts are empty.
+/// A request that is answered once its hosts are empty; without hosts, when its time is over.
 pub(super) struct Waiter {
     pub(super) hosts: Vec<(Arc<Group>, HostId, String)>,
     pub(super) until_ms: u64,
+    /// The answer then.
+    pub(super) done: &'static str,
     pub(super) response: SyncSender<Response>,
 }
 
@@ -215,12 +217,12 @@ impl Ending {
         Ok(())
     }
 
-    /// Whether one more request may wait until its hosts are empty.
+    /// Whether one more request may wait.
     pub(super) fn may_wait(&self) -> Result<(), String> {
         match self.waiters.len() < MAX_WAITERS {
             true => Ok(()),
             false => Err(format!(
-                "{MAX_WAITERS} requests wait for hosts to be empty already"
+                "{MAX_WAITERS} requests are waiting already, for hosts to be empty or for a time"
             )),
         }
     }
@@ -248,11 +250,12 @@ impl Ending {
             // A removed host is not wanted either.
             let mut hosts = waiter.hosts.iter();
             let back = hosts.find(|(group, id, _)| group.pool().is_wanted(*id));
-            let is_over = left.is_empty() || now_ms >= waiter.until_ms || is_stopping;
+            let is_empty = left.is_empty() && !waiter.hosts.is_empty();
+            let is_over = is_empty || now_ms >= waiter.until_ms || is_stopping;
             let outcome = match back {
                 Some((_, _, name)) => Err(format!("host {name} is up again: it is not drained")),
                 None if !is_over => return true,
-                None if left.is_empty() => Ok("no session is left".to_owned()),
+                None if left.is_empty() => Ok(waiter.done.to_owned()),
                 None => {
                     let left = left.join(", ");
                     Err(match is_stopping {

@@ -21,7 +21,7 @@ const CLIENTS_SHARE: u64 = 32;
 const NAMES: u64 = 4;
 
 /// Probes at the same time, and their largest share.
-const MAX_PROBES: u64 = 1024;
+pub(super) const MAX_PROBES: u64 = 1024;
 const PROBES_SHARE: u64 = 16;
 
 /// Pipes of a worker, two descriptors each, and the largest share of all pipes. A session without

@@ -165,6 +165,8 @@ pub enum Actor {
         /// The admin interface, such as `web`.
         interface: &'static str,
     },
+    /// The watch on the configuration file (`<config watch>`).
+    FileWatch,
     /// The program that embeds txlb.
     Program,
 }
@@ -185,6 +187,7 @@ impl fmt::Display for Actor {
             } => {
                 write!(f, "user {} from {from} ({interface})", name.escape_debug())
             }
+            Actor::FileWatch => f.write_str("the watch on the file"),
             Actor::Program => f.write_str("the program"),
         }
     }

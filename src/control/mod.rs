@@ -13,8 +13,10 @@ mod error;
 mod fd_budget;
 mod handle;
 mod inheritance;
+mod limits;
 mod line_protocol;
 mod listeners;
+mod ready_verbs;
 mod recovery;
 mod resolutions;
 mod resolver;
@@ -25,6 +27,7 @@ mod signals;
 mod status;
 mod threads;
 mod wanted;
+mod watch;
 
 pub use crate::balance::{HISTOGRAM_MS, Health, MINUTES};
 #[cfg(feature = "web")]
@@ -40,6 +43,7 @@ pub use data_plane::{Bound, DataPlane, RetryOutcome};
 pub use error::Error;
 pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};
+pub use limits::limits;
 pub use line_protocol::{LineProtocol, LineReply, ParsedLine};
 pub use resolver::resolve_all as resolve_names;
 pub use routing_loops::routing_loop_warnings;

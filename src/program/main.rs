@@ -21,14 +21,13 @@ mod serve;
 mod startup;
 mod supervisor;
 mod terminal;
+mod version;
 
 use std::process::ExitCode;
 
 use cli::Command;
 use exit::Exit;
 use pidfile::RunningProcess;
-
-const VERSION: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 fn main() -> ExitCode {
     // First of all; again after a change of user, which resets it.
@@ -38,7 +37,8 @@ fn main() -> ExitCode {
     let command = afresh.and_then(|()| cli::parse(std::env::args_os().skip(1)));
     let outcome = match command {
         Ok(Command::Help) => exit::print(&cli::usage()),
-        Ok(Command::Version) => exit::print(VERSION),
+        Ok(Command::Version { details: false }) => exit::print(version::LINE),
+        Ok(Command::Version { details: true }) => exit::print(&version::details()),
         Ok(Command::Check {
             file,
             startup,

@@ -53,6 +53,7 @@ pub use events::{Event, HostName, RecentEvent, SessionEnd, Topic};
 pub(crate) use events::{EventBus, Subscription};
 pub use failure::EndReason;
 pub(crate) use failure::ResourceError;
+pub(crate) use first_bytes::MAX_FIRST_BYTES;
 pub(crate) use mailbox::{Mailbox, WorkerLiveness, WorkerMessage};
 pub use plan::ListenKey;
 pub(crate) use plan::{Group, ListenerPlan, Plan, Routes, Service, ServiceStats};

@@ -210,6 +210,7 @@ fn zsh() -> String {
         let before = match &forms[..] {
             [one] if flag.repeatable => format!("'*{one}"),
             [one] => format!("'{one}"),
+            several if flag.repeatable => format!("'*'{{{}}}'", several.join(",")),
             several => format!("'({})'{{{}}}'", several.join(" "), several.join(",")),
         };
         format!("        {before}[{help}]{argument}' \\")

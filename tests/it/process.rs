@@ -39,6 +39,9 @@ fn the_version_and_the_options_are_printed() {
         assert_eq!((status, stderr.as_str()), (Some(0), ""));
         assert_eq!(stdout, format!("txlb {}\n", env!("CARGO_PKG_VERSION")));
     }
+    let details = run(&["-VV"]).stdout;
+    assert!(details.starts_with(&format!("txlb {}\ncommit ", env!("CARGO_PKG_VERSION"))));
+    assert!(details.contains("\ncrates    mio "), "{details}");
     for option in ["-h", "--help"] {
         let Finished {
             status,

@@ -172,7 +172,7 @@ type FamilyOf<T> = (Family, fn(&T) -> Value);
 type GroupFamily = (Family, fn(&Proxy<'_>) -> Value);
 
 /// Families of the process, without labels.
-const PROCESS: [FamilyOf<Status>; 13] = [
+const PROCESS: [FamilyOf<Status>; 14] = [
     (
         gauge(
             "txlb_process_start_time_seconds",
@@ -194,6 +194,13 @@ const PROCESS: [FamilyOf<Status>; 13] = [
             "Most sessions that the descriptors allow; further clients wait.",
         ),
         |status| Count(status.capacity as u64),
+    ),
+    (
+        gauge(
+            "txlb_process_resigned",
+            "Whether an operator has it say that nothing is ready (verb resign).",
+        ),
+        |status| Count(status.resigned.into()),
     ),
     (
         counter(

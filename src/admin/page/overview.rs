@@ -251,7 +251,14 @@ pub(super) fn figures(view: &View<'_>) -> Element {
         .attr("id", "facts")
         .attr("aria-label", "Figures")
         .with(list)
+        .maybe(status.resigned.then(resigned))
         .maybe(shortage(status))
+}
+
+fn resigned() -> Element {
+    let text = "It has resigned: it serves whoever comes, and says that nothing is ready, until the \
+                verb resume.";
+    el("p").class("bad").text(text)
 }
 
 fn figure(name: &str, value: Element) -> Element {
@@ -503,6 +510,15 @@ mod tests {
         assert!(text(&status).contains("<b>79</b> open, room for 100 (79 %)</dd>"));
         status.open = 80;
         assert!(text(&status).contains("(80 %): nearly full</dd>"));
+    }
+
+    #[test]
+    fn one_that_has_resigned_says_so() {
+        let mut status = samples::status(Vec::new());
+        let text = |status: &Status| figures(&samples::view(status)).into_text();
+        assert!(!text(&status).contains("resigned"));
+        status.resigned = true;
+        assert!(text(&status).contains("It has resigned"));
     }
 
     #[test]

@@ -10,16 +10,16 @@ pub(super) use self::verbs::verb;
 use std::time::Duration;
 
 use super::attributes::{
-    CHECK, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK, LISTENER,
-    LOGGING, ROUTE, SERVICE, SSH, USER, WEB,
+    CHECK, CONFIG, CONFIG_CHECK, CONTROL, ElementTable, GROUP, HEARTBEAT, HOST, HOST_CHECK,
+    LISTENER, LOGGING, ROUTE, SERVICE, SSH, USER, WEB,
 };
 use super::value::{Value, seconds_text};
 use super::verb::options;
 use super::verb::table::commands;
 use super::{
-    Access, Admin, Check, CheckKind, CheckValue, Config, Control, CustomNames, Group, Host,
-    ListenAddress, Listener, Logging, Manager, Route, Scheduler, Service, Ssh, User, ValueKind,
-    Web,
+    Access, Admin, Check, CheckKind, CheckValue, Config, Control, CustomNames, General, Group,
+    Host, ListenAddress, Listener, Logging, Manager, Route, Scheduler, Service, Ssh, User,
+    ValueKind, Web,
 };
 
 /// A generator seeded by the test (xorshift64*, Vigna 2016).
@@ -390,6 +390,7 @@ pub(super) fn config(random: &mut Random) -> Config {
     let services = services.collect();
     let default = Manager::default();
     Config {
+        general: vary(random, &CONFIG, General::default()),
         services,
         manager: Manager {
             host_check: vary(random, &HOST_CHECK, default.host_check),
@@ -423,6 +424,7 @@ pub(super) fn related_config(random: &mut Random, from: &Config) -> Config {
         admin_elements
     };
     Config {
+        general: random.pick(&[from.general.clone(), other.general]).clone(),
         services,
         admin: admin_elements.map(|admin| Admin { users, ..admin }),
         manager: *random.pick(&[from.manager, other.manager]),

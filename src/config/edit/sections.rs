@@ -6,8 +6,8 @@ use roxmltree::Node;
 use super::list::{List, Matching, child, children, edit_optional, insert_elements};
 use super::text::{EditMode, Editor, Edits, edit_attributes, set_attribute};
 use crate::config::attributes::{
-    CHECK, CHECK_TIME, CONTROL, ENABLE, ElementTable, HOST, LISTENER, LOGGING, MANAGER, OLD_WEB,
-    ROUTE, SERVICE, SSH, WEB,
+    CHECK, CHECK_TIME, CONFIG, CONTROL, ENABLE, ElementTable, HOST, LISTENER, LOGGING, MANAGER,
+    OLD_WEB, ROUTE, SERVICE, SSH, WEB,
 };
 use crate::config::serialize::{self, Content, XmlElement};
 use crate::config::value::{Value, flag, seconds_text};
@@ -25,6 +25,8 @@ impl Editor<'_> {
         wanted: &Config,
         edits: &mut Edits,
     ) {
+        let [had, now] = [have, wanted].map(|it| CONFIG.write(&it.general));
+        edit_attributes(&self.source, root, &had, &now, edits);
         let [had, now] = [have, wanted].map(|config| names(&config.services, |it| &it.name));
         let services = List {
             nodes: children(root, &["service"]),

@@ -14,7 +14,7 @@ use roxmltree::{Document, Node};
 
 use self::element::{Element, Findings, UniqueNames};
 use self::listens::ListenPlaces;
-use super::attributes::LOGGING;
+use super::attributes::{CONFIG, LOGGING};
 use super::error::{Errors, Position};
 use super::schema::{NOTE, element_schema};
 use super::value::{Value, ValueKind};
@@ -79,7 +79,10 @@ pub fn read_with(text: &[u8], custom: &CustomNames) -> Result<Reading, Errors> {
 }
 
 fn read_config(root: &mut Element<'_>, findings: &mut Findings<'_>) -> Config {
-    let mut config = Config::default();
+    let mut config = Config {
+        general: root.read(&CONFIG, (CONFIG.new)(), findings),
+        ..Config::default()
+    };
     let mut names = UniqueNames::default();
     let mut listens = ListenPlaces::default();
     let (mut manager, mut check_time) = (None, None);

@@ -46,6 +46,13 @@ pub enum Action {
         /// Even if unsaved changes are lost.
         force: bool,
     },
+    /// Say that nothing is ready, and serve on.
+    Resign {
+        /// How long to wait before it is answered; `None` is not at all.
+        wait: Option<Duration>,
+    },
+    /// Take that back.
+    Resume,
     /// Open the log anew.
     ReopenLog,
     /// Stop.
@@ -177,6 +184,11 @@ impl Action {
                 .with("rate", rate),
             Action::SaveConfig { force } => Values::new(&SAVE_CONFIG).with("force", force),
             Action::Reload { force } => Values::new(&RELOAD).with("force", force),
+            Action::Resign { wait } => {
+                let wait = wait.map(|wait| seconds_text(Some(wait)));
+                Values::new(&RESIGN).maybe("wait", wait)
+            }
+            Action::Resume => Values::new(&RESUME),
             Action::ReopenLog => Values::new(&REOPEN_LOG),
             Action::Shutdown { grace } => {
                 let grace = grace.map(|grace| seconds_text(Some(grace)));
@@ -270,6 +282,22 @@ pub(super) static RELOAD: CommandSchema = action(
         force: values.is_forced(),
     },
 );
+
+pub(super) static RESIGN: CommandSchema = action(
+    "resign",
+    || vec![optional("wait", ValueKind::Grace)],
+    "say that nothing is ready, so that clients are sent elsewhere; serve on",
+    |values| {
+        let given = values.text("wait");
+        let wait = given.and_then(|text| Value::detached("wait", text).seconds().ok());
+        Action::Resign {
+            wait: wait.map(Option::unwrap_or_default),
+        }
+    },
+);
+
+pub(super) static RESUME: CommandSchema =
+    action("resume", Vec::new, "take resign back", |_| Action::Resume);
 
 pub(super) static REOPEN_LOG: CommandSchema =
     action("reopenLog", Vec::new, "reopen the log", |_| {

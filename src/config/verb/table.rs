@@ -194,6 +194,8 @@ static COMMANDS: &[&CommandSchema] = &[
     &actions::REBALANCE,
     &actions::SAVE_CONFIG,
     &actions::RELOAD,
+    &actions::RESIGN,
+    &actions::RESUME,
     &actions::REOPEN_LOG,
     &actions::SHUTDOWN,
     &actions::STATUS,

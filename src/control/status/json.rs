@@ -59,6 +59,7 @@ impl Status {
             .with("workers", self.workers as u64)
             .with("generation", self.generation)
             .with("stopping", self.stopping)
+            .with("resigned", self.resigned)
             .with("config", stored(&self.stored))
             .with("open", self.open as u64)
             .with("capacity", self.capacity as u64)

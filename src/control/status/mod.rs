@@ -37,6 +37,8 @@ pub struct Status {
     pub generation: u64,
     /// Whether it stops: no session begins any more.
     pub stopping: bool,
+    /// Whether an operator has it withdraw: it serves, and says that it is not ready.
+    pub resigned: bool,
     /// The configuration file, and how it compares.
     pub stored: StoredStatus,
     /// Sessions open now.
@@ -220,6 +222,7 @@ fn snapshot(data_plane: &DataPlane) -> Status {
         workers: data_plane.workers.len(),
         generation: data_plane.generation,
         stopping: false,
+        resigned: false,
         stored: StoredStatus::default(),
         open: shared.handoffs.open_sessions(),
         capacity: shared.capacity.load(Ordering::Relaxed),
@@ -476,7 +479,7 @@ mod tests {
             head,
             r#"{"version":"2.0.0","process":0,"at_ms":0,"started_ms":0,"workers":0,"generation":0,"#
                 .to_owned()
-                + r#""stopping":false,"config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
+                + r#""stopping":false,"resigned":false,"config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
                 + r#""error":"why"},"last_save":null},"open":0,"capacity":0,"ended":{"finished":2},"#
                 + r#""accept_pauses":0,"no_ports":0,"turns":0,"happenings":[{"at_ms":6,"topic":"host up","#
                 + r#""text":"host web:main/a is healthy"}],"services":[{"name":"web","#

@@ -11,6 +11,7 @@ use crate::text::plural;
 #[derive(Debug, Clone, Default)]
 pub struct Readiness {
     stopping: bool,
+    resigned: bool,
     /// For each service, in the file's order, the reason if it cannot.
     services: Vec<(String, Option<String>)>,
 }
@@ -24,6 +25,9 @@ impl Readiness {
     pub fn reasons(&self, service: Option<&str>) -> Vec<String> {
         if self.stopping {
             return vec!["txlb is stopping".to_owned()];
+        }
+        if self.resigned {
+            return vec!["txlb has resigned".to_owned()];
         }
         let asked = self.services.iter();
         let asked = asked.filter(|(name, _)| service.is_none_or(|service| service == name));
@@ -55,6 +59,7 @@ impl Status {
         let services = self.services.iter();
         Readiness {
             stopping: self.stopping,
+            resigned: self.resigned,
             services: services
                 .map(|service| (service.name.clone(), service.why_not_ready()))
                 .collect(),
@@ -243,6 +248,9 @@ mod tests {
         let of = |status: &Status, name| status.readiness().reasons(Some(name)).len();
         assert_eq!((of(&status, "a"), of(&status, "b")), (1, 0));
         assert!(status.readiness().knows("a") && !status.readiness().knows("c"));
+        status.resigned = true;
+        assert_eq!(status.readiness().reasons(Some("b")), ["txlb has resigned"]);
+        assert!(!status.is_ready());
         status.stopping = true;
         assert_eq!(status.readiness().reasons(Some("b")), ["txlb is stopping"]);
     }

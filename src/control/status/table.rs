@@ -74,6 +74,9 @@ pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String>
     );
     let mut lines = layout.wrap(&about, "  ");
     lines.extend(layout.wrap(&sessions, "  "));
+    if status.resigned {
+        lines.extend(layout.wrap("resigned: not ready, until 'resume'", "  "));
+    }
     lines.extend(stored(&status.stored, layout));
     for it in &status.services {
         lines.push(String::new());

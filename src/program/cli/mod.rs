@@ -20,8 +20,8 @@ mod table;
 pub(crate) enum Command {
     /// `-h`
     Help,
-    /// `-V`
-    Version,
+    /// `-V`; with `details`, `-VV`
+    Version { details: bool },
     /// `-t`, or `-T` with `CheckOutput::Config`
     Check {
         file: PathBuf,
@@ -106,7 +106,7 @@ pub(crate) enum ConfigSource {
 }
 
 pub(crate) const DEFAULT_FILE: &str = "/etc/txlb/config.xml";
-const DEFAULT_PID_FILE: &str = "/run/txlb/txlb.pid";
+pub(crate) const DEFAULT_PID_FILE: &str = "/run/txlb/txlb.pid";
 
 fn options<'a>(flags: impl IntoIterator<Item = &'a OptionSpec>) -> Options {
     let mut options = Options::new();
@@ -119,7 +119,8 @@ fn options<'a>(flags: impl IntoIterator<Item = &'a OptionSpec>) -> Options {
     } in flags
     {
         match (argument.is_empty(), repeatable) {
-            (true, _) => options.optflag(short, long, help),
+            (true, false) => options.optflag(short, long, help),
+            (true, true) => options.optflagmulti(short, long, help),
             (false, false) => options.optopt(short, long, help, argument),
             (false, true) => options.optmulti(short, long, help, argument),
         };
@@ -145,8 +146,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     if matches.opt_present("h") {
         return Ok(Command::Help);
     }
-    if matches.opt_present("V") {
-        return Ok(Command::Version);
+    match matches.opt_count("V") {
+        0 => {}
+        count => return Ok(Command::Version { details: count > 1 }),
     }
     if !matches.free.is_empty() {
         return subcommand(&matches);
@@ -341,7 +343,7 @@ fn workers(text: &str) -> Result<usize, Exit> {
         })
 }
 
-const MAX_WORKERS: usize = 1024;
+pub(crate) const MAX_WORKERS: usize = 1024;
 
 fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
     PathBuf::from(

@@ -66,7 +66,12 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     ),
     OptionSpec {
         long: "version",
-        ..option("V", "", "print the version")
+        repeatable: true,
+        ..option(
+            "V",
+            "",
+            "print the version; twice, what it was built of, too",
+        )
     },
     HELP,
 ];
@@ -102,4 +107,4 @@ txlb balances TCP connections over hosts.
     txlb ctl [-C SOCKET] [--json] [VERB [key=value ...]]
     txlb diff OLD.xml NEW.xml
     txlb passwd
-    txlb -V | -h";
+    txlb -V | -VV | -h";

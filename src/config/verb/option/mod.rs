@@ -12,12 +12,14 @@ use std::sync::LazyLock;
 
 use super::{CommandError, ParseError};
 use crate::config::attributes::{
-    Attribute, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, SSH, WEB,
+    Attribute, CONFIG, CONFIG_CHECK, CONTROL, ElementTable, HEARTBEAT, HOST_CHECK, LOGGING, SSH,
+    WEB,
 };
 use crate::config::error::nearest;
 use crate::config::value::{NO_ADDRESS, Value, ValueKind};
 use crate::config::{
-    Admin, Config, Control, CustomNames, Error, ListenAddress, Logging, PeriodicTask, Ssh, Web,
+    Admin, Config, Control, CustomNames, Error, General, ListenAddress, Logging, PeriodicTask, Ssh,
+    Web,
 };
 
 /// An option that `setOption` sets.
@@ -118,6 +120,15 @@ enum Place<'a, T> {
     Optional(&'a mut Option<T>),
 }
 
+static GENERAL: Section<General> = Section {
+    path: "config",
+    table: &CONFIG,
+    get: |config| Some(&config.general),
+    place: |config| Place::Always(&mut config.general),
+    adding: &[],
+    check: |_, _| Ok(()),
+};
+
 static ADMIN: Section<Admin> = Section {
     path: "admin",
     table: &ElementTable {
@@ -217,6 +228,7 @@ static LOG: Section<Logging> = Section {
 /// Every option, in the order of the file.
 static OPTIONS: LazyLock<Vec<OptionSchema>> = LazyLock::new(|| {
     [
+        GENERAL.options(),
         ADMIN.options(),
         ADMIN_WEB.options(),
         ADMIN_SSH.options(),

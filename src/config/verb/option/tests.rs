@@ -5,7 +5,11 @@ use crate::config::verb::{Command, Verb, apply_all};
 use crate::config::{print, read, schema};
 
 fn config(inside: &str) -> Config {
-    let text = format!("<config>{inside}</config>");
+    let is_whole = inside.starts_with("<config ") || inside.starts_with("<config>");
+    let text = match is_whole {
+        true => inside.to_owned(),
+        false => format!("<config>{inside}</config>"),
+    };
     read(text.as_bytes()).unwrap().config
 }
 
@@ -20,7 +24,7 @@ fn set_option(name: &str, value: &str) -> Verb {
     command.unwrap().into_change().unwrap()
 }
 
-const FULL: &str = r#"
+const FULL: &str = r#"<config watch="true">
     <admin>
       <web listen="localhost:7001" enable="true" secure="true" refresh="10" cert="C" key="K" names="a b"/>
       <ssh listen="localhost:2222" enable="true"/>
@@ -31,7 +35,8 @@ const FULL: &str = r#"
       <heartbeat interval="3" enable="true"/>
     </manager>
     <control socket="S" amp="false" ampSocket="A" ampMode="0666"/>
-    <logging file="F" connections="true"/>"#;
+    <logging file="F" connections="true"/>
+</config>"#;
 
 #[test]
 fn every_attribute_of_the_file_is_an_option() {
@@ -45,6 +50,7 @@ fn every_attribute_of_the_file_is_an_option() {
         ("manager.", "hostCheck"),
         ("manager.", "configCheck"),
         ("manager.", "heartbeat"),
+        ("", "config"),
         ("", "control"),
         ("", "logging"),
     ] {
