@@ -3,6 +3,7 @@
 #
 #   make                 the program, target/release/txlb
 #   make static          the same without any library, and without any feature: target/static/txlb, txlb-core
+#   make demo            builds it quickly and shows how it works, as "cargo demo" does
 #   make image           an image for containers, of the static program: target/image
 #   make check           format, lints and unit tests: about a minute, before each commit
 #   make test            all tests that need no other program
@@ -10,6 +11,7 @@
 #   make install         program, manual pages, completions, sample; INIT=systemd or another for what starts it
 #   make uninstall       takes that away again, but not configurations, nor what they have made
 #   make deb             a package for Debian, in target/debian, with the static program
+#   make release         what a release has, in target/release-files: static program, package, SBOM, checksums
 #   make clean           removes target
 #
 # DESTDIR is put in front of where things go, for packagers. Where there is no repository, TXLB_COMMIT in the environment
@@ -35,16 +37,21 @@ CARGO      = cargo
 CARGOFLAGS = --locked
 STATIC     = x86_64-unknown-linux-musl
 INSTALL    = install
+# Panics name files of crates: not with the home of who builds.
+NO_HOME    = --config "target.$(STATIC).rustflags=['--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo']"
 
 all:
 	$(CARGO) build --release $(CARGOFLAGS)
 
+demo:
+	$(CARGO) demo
+
 # Needs "rustup target add $(STATIC)" and, for ring, musl-gcc: Debian's musl-tools.
 static:
 	mkdir -p target/static
-	$(CARGO) build --release $(CARGOFLAGS) --target $(STATIC) --no-default-features
+	$(CARGO) build --release $(CARGOFLAGS) $(NO_HOME) --target $(STATIC) --no-default-features
 	cp target/$(STATIC)/release/txlb target/static/txlb-core
-	$(CARGO) build --release $(CARGOFLAGS) --target $(STATIC)
+	$(CARGO) build --release $(CARGOFLAGS) $(NO_HOME) --target $(STATIC)
 	cp target/$(STATIC)/release/txlb target/static/txlb
 
 image: static
@@ -65,6 +72,11 @@ generate:
 deb: static
 	$(CARGO) deb --no-build --no-strip \
 		--deb-version "$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1 | tr - '~')-1"
+
+# The same bytes from the same commit, wherever it is built: by the same Rust and musl-gcc. Needs python3 as well. What
+# is not in Git names its time itself, by SOURCE_DATE_EPOCH.
+release:
+	.ci/release files
 
 # Whoever installs need not be who builds: what is there is taken as it is.
 $(PROGRAM):
@@ -118,4 +130,4 @@ uninstall:
 clean:
 	$(CARGO) clean
 
-.PHONY: all static image check test generate deb install uninstall clean
+.PHONY: all static image demo check test generate deb release install uninstall clean

@@ -35,12 +35,14 @@ pub struct Peer {
 /// The system's.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn peer(stream: &UnixStream) -> io::Result<Peer> {
-    let credentials = sockopt::socket_peercred(stream)?;
-    // 0 stands for a process outside of this one's PID namespace.
-    let pid = credentials.pid.as_raw_nonzero().get();
+    use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+
+    // Not by rustix: its process ID cannot be 0, which stands for a process outside of this one's
+    // PID namespace. Test: the_control_socket_answers_those_outside_of_its_process_namespace.
+    let credentials = getsockopt(stream, PeerCredentials)?;
     Ok(Peer {
-        uid: Some(credentials.uid.as_raw()),
-        pid: Some(pid).filter(|pid| *pid > 0),
+        uid: Some(credentials.uid()),
+        pid: Some(credentials.pid()).filter(|pid| *pid > 0),
     })
 }
 

@@ -122,7 +122,7 @@ fn serve(
     configured_log.open_before(&config, startup.identity())?;
     let descriptors_before = raise_limit();
     let (events, incoming) = channel();
-    let signals = events.clone();
+    let (signals, keys) = (events.clone(), events.clone());
     let options = process.options(options.workers, &events);
     let bound = DataPlane::bind(config, options, inherited).map_err(|error| start_exit(&error))?;
     let path = file.as_ref().map(|(file, _)| file.path());
@@ -183,8 +183,8 @@ fn administer(
     admin_servers.set_handle(&handle);
     let status = handle.status();
     log_start(&status);
-    if let Some(demo) = &demo {
-        demo.print_introduction(&status)?;
+    if let Some(demo) = &mut demo {
+        demo.show(move || drop(keys.send(Event::Signal(Signal::Stop))))?;
     }
     if let Some(takeover) = &process.takeover {
         takeover.ready(&handle, &process.predecessors)?;
@@ -252,8 +252,9 @@ fn load_config(
         }
         ConfigSource::CommandLine(config) => (*config, None, None),
         ConfigSource::Demo => {
-            let (demo, config) = Demo::new().map_err(|error| Exit::from_io(&error))?;
-            (config, None, Some(demo))
+            let demo = Demo::prepare(startup.identity()).map_err(|error| Exit::from_io(&error))?;
+            let (file, reading) = startup.read(demo.file())?;
+            (reading.config.clone(), Some((file, reading)), Some(demo))
         }
     };
     let read = file.as_ref().map(|(file, _): &(File, Reading)| file);

@@ -2,7 +2,7 @@
 //!
 //! After SIGKILL, and after ^Z where it stops the process, the shell restores the modes.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -42,7 +42,19 @@ impl Terminal {
         when: OptionalActions,
         change: impl FnOnce(&mut Termios),
     ) -> io::Result<Terminal> {
-        let end_signals = catch_signals(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
+        Terminal::until(&[SIGHUP, SIGINT, SIGQUIT, SIGTERM], when, change)
+    }
+
+    /// As [`Terminal::with_modes`], where only these signals end the program.
+    ///
+    /// # Errors
+    /// The system's; the modes are unchanged then.
+    pub(crate) fn until(
+        signals: &[i32],
+        when: OptionalActions,
+        change: impl FnOnce(&mut Termios),
+    ) -> io::Result<Terminal> {
+        let end_signals = catch_signals(signals)?;
         let before = tcgetattr(io::stdin())?;
         let mut modes = before.clone();
         change(&mut modes);
@@ -129,6 +141,13 @@ impl Drop for Terminal {
         // There is nothing to do about an error here.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.before);
     }
+}
+
+/// Whether standard input and output are a terminal that can move its cursor.
+pub(crate) fn is_interactive() -> bool {
+    let both = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let term = std::env::var_os("TERM").unwrap_or_default();
+    both && !term.is_empty() && term != "dumb"
 }
 
 /// Catches these signals; each makes the returned stream readable.

@@ -25,9 +25,10 @@ const LEAF_MODULES: [&str; 7] = [
 const MAX_LINES: usize = 600;
 
 /// Files that may sleep.
-const MAY_SLEEP: [&str; 8] = [
+const MAY_SLEEP: [&str; 9] = [
     "src/os/socket_file.rs",
-    "src/program/demo.rs",
+    "src/program/demo/hosts.rs",
+    "src/program/demo/traffic.rs",
     "src/program/logging/syslog.rs",
     "src/os/state.rs",
     "src/program/pidfile/mod.rs",

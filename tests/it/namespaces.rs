@@ -13,7 +13,7 @@ use crate::support::client::{End, connect_from, fate, patient, read_all, who};
 use crate::support::config::{web, web_service};
 use crate::support::host::{Host, tcp_socket};
 use crate::support::rerun::{only, own_program, passes};
-use crate::support::txlb::Txlb;
+use crate::support::txlb::{Folder, Txlb, program, run, text};
 
 /// Set in the namespace.
 const INSIDE: &str = "TXLB_TEST_NAMESPACE";
@@ -38,6 +38,24 @@ fn few_ports(from: u16, to: u16) -> String {
 
 fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// As from outside of a container.
+#[test]
+#[ignore = "needs root"]
+fn the_control_socket_answers_those_outside_of_its_process_namespace() {
+    let folder = Folder::new();
+    let socket = folder.file("control.sock");
+    let control = format!("<control socket=\"{}\"/></config>", text(&socket));
+    let config = web("", "roundr", &[loopback(9)]).replace("</config>", &control);
+    let file = folder.write("config.xml", config);
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child"]);
+    command.arg(program()).arg("-f").arg(file);
+    let mut txlb = Txlb::spawn(command, folder);
+    txlb.wait_for(" runs as process 1 ");
+    let asked = run(&["ctl", "-C", text(&socket), "status"]);
+    assert_eq!(asked.status, Some(0), "{asked:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use getopts::{Matches, Options, ParsingStyle};
+use getopts::{Fail, Matches, Options, ParsingStyle};
 use rustix::process::Signal;
 use table::{CTL_OPTIONS, HELP, OPTIONS, OptionSpec, SYNOPSIS};
 use txlb::config::{
@@ -12,6 +12,7 @@ use txlb::config::{
 
 use crate::exit::Exit;
 
+mod meant;
 mod table;
 
 /// What the command line asks for.
@@ -148,7 +149,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Command
     }
     let matches = options(OPTIONS)
         .parse(arguments)
-        .map_err(|error| usage_error(&error.to_string()))?;
+        .map_err(|error| option_error(&error))?;
     check_arguments(&matches)?;
     if matches.opt_present("h") {
         return Ok(Command::Help);
@@ -273,9 +274,13 @@ fn subcommand(matches: &Matches) -> Result<Command, Exit> {
         ["passwd", ..] => Err(usage_error(
             "passwd takes nothing: it reads the password from the terminal or standard input",
         )),
-        [word, ..] => Err(usage_error(&format!(
-            "{word:?} is not understood: options begin with '-'"
-        ))),
+        [word, ..] => {
+            let advice = meant::by(word);
+            let advice = advice.unwrap_or_else(|| "options begin with '-'".to_owned());
+            Err(usage_error(&format!(
+                "{word:?} is not understood: {advice}"
+            )))
+        }
         [] => Err(usage_error("a word is missing")),
     }
 }
@@ -358,6 +363,18 @@ fn path(matches: &Matches, option: &str, default: &str) -> PathBuf {
             .opt_str(option)
             .unwrap_or_else(|| default.to_owned()),
     )
+}
+
+/// The error for options that getopts refuses.
+fn option_error(error: &Fail) -> Exit {
+    let advice = match error {
+        Fail::UnrecognizedOption(name) => meant::by(name),
+        _ => None,
+    };
+    match advice {
+        Some(advice) => usage_error(&format!("{error}: {advice}")),
+        None => usage_error(&error.to_string()),
+    }
 }
 
 fn usage_error(message: &str) -> Exit {

@@ -161,6 +161,28 @@ fn a_password_is_not_for_the_command_line() {
 }
 
 #[test]
+fn the_forms_that_are_meant_are_those_that_work() {
+    for line in ["--version", "-V"] {
+        assert!(
+            matches!(parsed(line), Ok(Command::Version { .. })),
+            "{line}"
+        );
+    }
+    for line in ["-h", "--help", "ctl --help"] {
+        assert!(matches!(parsed(line), Ok(Command::Help)), "{line}");
+    }
+    let message = refused("shutdown");
+    assert!(message.contains("'txlb ctl shutdown'"), "{message}");
+    for word in ["reload", "stop", "quit", "reopen", "pid"] {
+        assert!(
+            refused(word).contains(&format!("'txlb -s {word}'")),
+            "{word}"
+        );
+        assert!(parsed(&format!("-s {word}")).is_ok(), "{word}");
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_a_reason() {
     for (line, word) in [
         ("--demo -f x", "choose one"),
@@ -189,6 +211,23 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("diff -f x a b", "no options"),
         ("diff a b --demo", "no options"),
         ("-X", "txlb -h"),
+        ("nonsense", "options begin with '-'"),
+        ("start", "'txlb -D' in the background"),
+        ("-f x reload", "'txlb -s reload' does that"),
+        ("--stop", "'txlb -s stop' does that"),
+        ("STATUS", "'txlb ctl status' asks"),
+        ("drainhost name=one", "'txlb ctl drainHost'"),
+        ("web.xml", "'txlb -t -f web.xml' checks it"),
+        ("-t web.xml", "'txlb -t -f web.xml' checks it"),
+        ("./a$b", "'txlb -f FILE' runs it"),
+        ("help", "'txlb -h' prints"),
+        ("version", "'txlb -V' prints"),
+        ("check", "'txlb -t -f FILE' checks"),
+        ("-c -f web.xml", "'txlb -t -f FILE' checks"),
+        ("--config=web.xml", "'-f FILE' names"),
+        ("-d", "'txlb -D' runs"),
+        ("10.0.0.1:80", "'txlb -L ADDR -B ADDR'"),
+        ("8080", "'txlb -L ADDR -B ADDR'"),
     ] {
         assert!(refused(line).contains(word), "{line}: {}", refused(line));
     }

@@ -20,6 +20,7 @@ use txlb::non_printing::{escape_non_printing, is_non_printing};
 
 use crate::cli::CtlOptions;
 use crate::exit::{self, Exit};
+use crate::terminal::is_interactive;
 
 const PROMPT: &str = "txlb> ";
 
@@ -38,7 +39,7 @@ pub(crate) fn run(options: &CtlOptions) -> Result<(), Exit> {
             Ok(()) => Ok(()),
             Err(error) => Err(Exit::new(Exit::OTHER, &error)),
         },
-        None if prompt::is_possible() => prompt::run(options, client.connection),
+        None if is_interactive() => prompt::run(options, client.connection),
         None if io::stdin().is_terminal() => client.prompt(),
         None => client.run_script(io::stdin().lock()),
     }

@@ -3,7 +3,7 @@
 //! The library edits and completes lines. This file has the terminal, the clock and the
 //! connection.
 
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -27,13 +27,6 @@ const UNKNOWN_SIZE: Size = Size {
     columns: 0,
     rows: 0,
 };
-
-/// Whether standard input and output are a terminal that can move its cursor.
-pub(super) fn is_possible() -> bool {
-    let both = io::stdin().is_terminal() && io::stdout().is_terminal();
-    let term = std::env::var_os("TERM").unwrap_or_default();
-    both && !term.is_empty() && term != "dumb"
-}
 
 /// Reads and runs lines until the user ends it.
 pub(super) fn run(options: &CtlOptions, connection: ControlConnection) -> Result<(), Exit> {
