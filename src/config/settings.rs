@@ -12,6 +12,8 @@ pub struct General {
     /// What this txlb is called on pages, in prompts, metrics and the log; `None` is the name of
     /// the machine.
     pub name: Option<String>,
+    /// Whether changes of the file are found and put in force (default false).
+    pub watch: bool,
 }
 
 impl General {
@@ -19,13 +21,6 @@ impl General {
     pub fn name_on<'a>(&'a self, machine: &'a str) -> &'a str {
         self.name.as_deref().unwrap_or(machine)
     }
-}
-
-/// The attributes of the outermost element, `<config>`: what holds for all of txlb.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct General {
-    /// Whether changes of the file are found and put in force (default false).
-    pub watch: bool,
 }
 
 /// `<admin>`: the admin interfaces and their users.

@@ -21,7 +21,7 @@ use super::handle::{
 use super::ready_verbs::RESIGNED;
 use super::save::Autosave;
 use super::signals::{CLOSE, PendingSignals, Signal, bit};
-use super::status::{Outcome, Status, StoredStatus, table};
+use super::status::Outcome;
 use super::undo::UndoHistory;
 use super::upgrade::Upgrade;
 use super::watch::FileWatch;

@@ -27,7 +27,7 @@ use crate::config::{self, Config, CustomNames, Endpoint};
 use crate::os::address::Address;
 use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;
-use crate::os::listen::{self, BindAddress, ListenPlace};
+use crate::os::listen::{self, ListenPlace};
 use crate::os::{resources, usage};
 use crate::relay::{
     ClientLookup, Clock, EndRequest, EventBus, FoundSession, Group, SessionFilter, SessionListPart,

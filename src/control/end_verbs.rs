@@ -1,4 +1,4 @@
-//! The verbs of sessions: the list of them, and what ends them: endSession, endSessions, rebalance, and drainHost with wait=.
+//! The verbs that end sessions: endSession, endSessions, rebalance, and drainHost with wait=.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use super::controller::{Controller, LIST_TIMEOUT};
 use super::ending::Waiter;
 use super::handle::Response;
-use super::status::Sessions;
 use crate::balance::HostId;
 use crate::config::verb::{GroupKey, HostKey, SessionSelection};
 use crate::relay::{EndCause, Group, HostCauses, HostName, SessionFilter};
@@ -16,28 +15,7 @@ use crate::text::plural;
 /// Sessions that one verb ends gradually, at most.
 const MAX_CHOSEN: usize = 1_000_000;
 
-/// Limit of listed sessions.
-const MAX_LISTED_SESSIONS: usize = 10_000;
-
 impl Controller {
-    /// The open sessions, the oldest first.
-    pub(super) fn sessions(&self) -> Sessions {
-        let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
-        let deadline = Instant::now() + LIST_TIMEOUT;
-        let mut sessions = Sessions::default();
-        // Ends when all workers have hung up.
-        while let Ok(slice) =
-            slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
-        {
-            sessions.list.extend(slice.sessions);
-            sessions.more += slice.more;
-        }
-        sessions
-            .list
-            .sort_by_key(|it| (u64::MAX - it.age_ms, it.id));
-        sessions
-    }
-
     /// Ends one session.
     pub(super) fn end_session(&mut self, id: u64) -> Result<String, String> {
         let filter = SessionFilter {

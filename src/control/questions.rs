@@ -56,6 +56,7 @@ impl Controller {
         }
     }
 
+    /// The open sessions, the oldest first.
     fn sessions(&self) -> Sessions {
         let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
         let deadline = Instant::now() + LIST_TIMEOUT;

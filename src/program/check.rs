@@ -308,7 +308,7 @@ impl Problems {
 }
 
 /// Tests whether a place can be listened at.
-fn try_listen(place: &ListenPlace, options: &ListenOptions) -> io::Result<()> {
+pub(crate) fn try_listen(place: &ListenPlace, options: &ListenOptions) -> io::Result<()> {
     let is_made = |folder: &Path| folder == Path::new(RUNTIME_FOLDER) && !folder.exists();
     match place {
         ListenPlace::Ip(address) => try_bind(*address, options),

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use txlb::config::{Access, Config, Control, User};
 use txlb::control::places_of_resolved;
-use txlb::os::listen::try_bind;
 use txlb::text::plural;
 
-use crate::check::{Resolutions, listeners};
+use crate::check::{Resolutions, listeners, try_listen};
 use crate::exit::{self, Exit};
 use crate::logging::LogDestination;
 
@@ -88,10 +87,14 @@ fn addresses(config: &Config, resolutions: &Resolutions) -> Vec<String> {
     for (what, listen, options) in listeners(config) {
         match places_of_resolved(listen, resolutions) {
             Ok(places) => {
-                lines.extend(places.iter().map(|place| match try_bind(*place, &options) {
-                    Ok(_) => format!("{what} can listen at {place}"),
-                    Err(error) => format!("{what} at {place}: {error}"),
-                }))
+                lines.extend(
+                    places
+                        .iter()
+                        .map(|place| match try_listen(place, &options) {
+                            Ok(_) => format!("{what} can listen at {place}"),
+                            Err(error) => format!("{what} at {place}: {error}"),
+                        }),
+                )
             }
             Err(error) => lines.push(format!("{what} at {listen}: {error}")),
         }

@@ -155,7 +155,7 @@ fn serve(
         demo,
         configured_log,
         &mut running,
-        (&incoming, process),
+        (&incoming, keys, process),
     )
 }
 
@@ -163,10 +163,10 @@ fn serve(
 fn administer(
     data_plane: DataPlane,
     file: Option<(File, Reading)>,
-    demo: Option<Demo>,
+    mut demo: Option<Demo>,
     configured_log: ConfiguredLog,
     running: &mut Running,
-    (incoming, process): (&Receiver<Event>, &Process),
+    (incoming, keys, process): (&Receiver<Event>, Sender<Event>, &Process),
 ) -> Result<(), Exit> {
     let supervisor = &process.supervisor;
     let admin_servers = AdminServers::open(&data_plane, AdminInterface::ALL)

@@ -192,9 +192,11 @@ fn push_states(status: &Status, group: Option<&str>, text: &mut String) {
     for (id, proxy) in proxies.iter().filter(|(_, it)| is_asked(&it.name)) {
         for (host, number) in proxy.group.hosts.iter().zip(1..) {
             let changed_s = status.wall_ms.saturating_sub(host.since_wall_ms) / 1000;
-            let address = host.address;
-            let ip = address.map_or_else(|| "-".to_owned(), |it| it.ip().to_string());
-            let port = address.map_or(0, |it| it.port());
+            let address = host.address.as_ref();
+            let ip = address
+                .and_then(|it| it.ip())
+                .map_or_else(|| "-".to_owned(), |it| it.to_string());
+            let port = address.and_then(|it| it.port()).unwrap_or(0);
             let _ = writeln!(
                 text,
                 "{id} {} {number} {} {ip} {} {} {} {} {changed_s} {} {} 0 6 0 0 0 - {port} - 0 0 - - 0",

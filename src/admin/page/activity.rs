@@ -120,19 +120,22 @@ fn small(text: &str) -> Element {
 
 fn end_button(view: &View<'_>, session: &SessionStatus, session_id: &str) -> Option<Element> {
     let of = format!("{} of {}", session.client, session.service);
-    let client = session.client.ip().to_canonical().to_string();
+    // A client of a Unix socket has no address by which to find its other sessions.
+    let client = session.client.ip().map(|it| it.to_canonical().to_string());
     let text = "The session ends now: in order if nothing is on its way, else by a reset.";
     let end = details("End…", &of)
         .with(el("p").text(text))
-        .with(button("endSession", "End", &of))
-        .text(" ")
-        .with(button(
-            "endSessions",
-            &format!("End all of {client}"),
-            &format!("beside {of}"),
-        ));
+        .with(button("endSession", "End", &of));
+    let Some(client) = client else {
+        return Some(el("td").with(form(view, &[("id", session_id)])?.with(end)));
+    };
+    let all = button(
+        "endSessions",
+        &format!("End all of {client}"),
+        &format!("beside {of}"),
+    );
     let keys = [("id", session_id), ("client", &client)];
-    Some(el("td").with(form(view, &keys)?.with(end)))
+    Some(el("td").with(form(view, &keys)?.with(end.text(" ").with(all))))
 }
 
 fn ended(status: &Status) -> Option<Element> {

@@ -171,7 +171,7 @@ fn natural(name: &str) -> String {
 
 /// What the filter looks at, in lower case.
 fn text_of(service: &str, group: &str, host: &HostStatus) -> String {
-    let address = host.address.map(|it| HostAddress(it).to_string());
+    let address = host.address.as_ref().map(|it| HostAddress(it).to_string());
     let why = match &host.health {
         Health::Failed(why) => why.to_string(),
         _ => String::new(),

@@ -10,7 +10,7 @@ use super::sums::{Sums, rate};
 use super::tools::tick_all;
 use super::view::{View, button, change_link, details, force, form, labelled, weight};
 use crate::config::HostState;
-use crate::control::{GroupStatus, HostStatus, MemberCount, ServiceStatus, Status};
+use crate::control::{GroupStatus, HostStatus, MemberCount, ServiceStatus};
 use crate::text::{address_ranges, count, plural};
 
 /// A group with all its hosts.

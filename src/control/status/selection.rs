@@ -128,6 +128,7 @@ mod tests {
             scheduler: "leastc".to_owned(),
             missed_weights: None,
             open: 0,
+            each: Vec::new(),
             hosts,
         }
     }

@@ -8,6 +8,7 @@ use super::tcplog::{Escaped, TcpLogLine};
 use crate::calendar::UtcTime;
 use crate::config::{LogFormat, SessionField, Template, TemplatePart};
 use crate::json::{Json, Object};
+use crate::os::address::Address;
 
 /// How sessions are logged.
 #[derive(Debug, Clone, Default)]
@@ -86,11 +87,11 @@ impl SessionLine<'_> {
             SessionField::Service => session.service.into(),
             SessionField::Group => session.group.into(),
             SessionField::Host => session.host.as_deref().into(),
-            SessionField::Client => Some(session.client).into(),
-            SessionField::Via => session.via.into(),
-            SessionField::Listener => self.listener.into(),
-            SessionField::Source => self.source.into(),
-            SessionField::HostAddress => session.host_address.into(),
+            SessionField::Client => Some(session.client.clone()).into(),
+            SessionField::Via => session.via.clone().into(),
+            SessionField::Listener => self.listener.map(Address::Ip).into(),
+            SessionField::Source => self.source.map(Address::Ip).into(),
+            SessionField::HostAddress => session.host_address.clone().into(),
             SessionField::ServerName => session.server_name.into(),
             SessionField::Accepted => UtcTime::of(accepted_wall_ms).iso().into(),
             SessionField::ConnectMs => session.connect_ms.into(),
@@ -162,9 +163,12 @@ impl From<Option<u64>> for FieldValue<'_> {
     }
 }
 
-impl From<Option<SocketAddr>> for FieldValue<'_> {
-    fn from(address: Option<SocketAddr>) -> Self {
-        let text = |it: SocketAddr| SocketAddr::new(it.ip().to_canonical(), it.port()).to_string();
+impl From<Option<Address>> for FieldValue<'_> {
+    fn from(address: Option<Address>) -> Self {
+        let text = |address: Address| match address {
+            Address::Ip(it) => SocketAddr::new(it.ip().to_canonical(), it.port()).to_string(),
+            Address::Unix(_) => address.to_string(),
+        };
         address.map_or(FieldValue::Nothing, |it| text(it).into())
     }
 }
