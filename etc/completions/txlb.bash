@@ -43,8 +43,8 @@ _txlb_keys() {
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
         setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= firstBytesTimeout= before=' ;;
-        addListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface= before=' ;;
-        setListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface=' ;;
+        addListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface= mode= before=' ;;
+        setListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface= mode=' ;;
         delListen) echo 'service= ip=' ;;
         switchPort) echo 'service= from= to=' ;;
         addRoute) echo 'service= sni= alpn= group= before= force=' ;;

@@ -45,9 +45,9 @@ function __txlb_keys
         case setService
             echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= firstBytesTimeout= before='
         case addListen
-            echo 'service= ip= proxy= proxyFrom= mptcp= interface= before='
+            echo 'service= ip= proxy= proxyFrom= mptcp= interface= mode= before='
         case setListen
-            echo 'service= ip= proxy= proxyFrom= mptcp= interface='
+            echo 'service= ip= proxy= proxyFrom= mptcp= interface= mode='
         case delListen
             echo 'service= ip='
         case switchPort

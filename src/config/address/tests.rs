@@ -1,3 +1,5 @@
+//! Addresses as they are read, printed and refused.
+
 use super::*;
 
 #[test]
