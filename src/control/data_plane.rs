@@ -367,7 +367,9 @@ impl Bound {
     /// A thread that cannot start, or an unknown scheduler. Nothing runs then.
     pub fn start(self) -> Result<DataPlane, Error> {
         let known = self.known.as_ref().map(|Known(history)| history);
-        let clock = known.map_or_else(Clock::start, |it| Clock::continued(it.now_ms));
+        let clock = known.map_or_else(Clock::start, |it| {
+            Clock::continued(it.now_ms, it.started_wall_ms)
+        });
         let generation = known.map_or(0, |it| it.generation);
         let options = self.options;
         let count = options.workers;

@@ -28,6 +28,8 @@ const MAGIC: &str = "txlb-history 1";
 pub(super) struct History {
     /// The age of the clock.
     pub(super) now_ms: u64,
+    /// When it started, in milliseconds since 1970.
+    pub(super) started_wall_ms: u64,
     /// The number of its configuration.
     pub(super) generation: u64,
     /// Sessions by how they ended.
@@ -60,6 +62,7 @@ impl History {
     pub(super) fn encode(&self) -> String {
         let mut lines = Line::new("process")
             .with("now", self.now_ms)
+            .with("started", self.started_wall_ms)
             .with("generation", self.generation)
             .end();
         for (reason, sessions) in &self.ended {
@@ -128,7 +131,9 @@ impl History {
     fn decode_line(&mut self, line: &ReadLine) {
         match line.word.as_str() {
             "process" => {
-                (self.now_ms, self.generation) = (line.number("now"), line.number("generation"));
+                self.now_ms = line.number("now");
+                self.started_wall_ms = line.number("started");
+                self.generation = line.number("generation");
             }
             "ended" => {
                 let reason = line.text("reason");
@@ -437,6 +442,7 @@ mod tests {
         };
         History {
             now_ms: 77,
+            started_wall_ms: 1_000_000_000_000,
             generation: 4,
             ended: vec![(EndReason::Finished, 2)],
             events: Topic::ALL

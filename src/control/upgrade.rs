@@ -308,6 +308,7 @@ impl DataPlane {
         });
         let mut history = History {
             now_ms,
+            started_wall_ms: shared.clock.wall_ms(0),
             generation: self.generation,
             ended: ended.to_vec(),
             events: shared.recent_events.history(),

@@ -9,6 +9,9 @@ use crate::calendar::since_1970_ms;
 /// By how much the wall clock must differ from before to count as set.
 const SET_MS: u64 = 100;
 
+/// How late another process may go on with a clock.
+const MAX_LATE_MS: u64 = 60_000;
+
 /// How long reading both clocks may take for their difference to be exact.
 const MAX_READ_MS: u64 = 1;
 
@@ -33,16 +36,21 @@ impl Clock {
         }
     }
 
-    /// Goes on with a clock that started so long ago, perhaps in another process.
-    pub fn continued(age_ms: u64) -> Clock {
-        let start = Instant::now().checked_sub(Duration::from_millis(age_ms));
-        let wall_ms = since_1970_ms(SystemTime::now());
-        match start {
+    /// Goes on with the clock of another process, which started at `started_wall_ms` and had come to
+    /// `now_ms`.
+    pub(crate) fn continued(now_ms: u64, started_wall_ms: u64) -> Clock {
+        // Time has passed since; unless the wall clock was set back, that tells how much.
+        let passed_ms = since_1970_ms(SystemTime::now()).saturating_sub(started_wall_ms);
+        let age_ms = match passed_ms.checked_sub(now_ms) {
+            Some(late_ms) if late_ms < MAX_LATE_MS => passed_ms,
+            _ => now_ms,
+        };
+        match Instant::now().checked_sub(Duration::from_millis(age_ms)) {
             Some(start) => Clock {
                 start,
-                started_wall_ms: Arc::new(AtomicU64::new(wall_ms.saturating_sub(age_ms))),
+                started_wall_ms: Arc::new(AtomicU64::new(started_wall_ms)),
             },
-            // The machine has started later than that.
+            // This system's clock began later than that.
             None => Clock::start(),
         }
     }
@@ -94,6 +102,18 @@ mod tests {
         for swing_ms in [0, 1, 2, 99] {
             assert_eq!(measure_start(5_000, || (40, 5_040 + swing_ms, 41)), 5_000);
             assert_eq!(measure_start(5_000, || (40, 5_040 - swing_ms, 41)), 5_000);
+        }
+    }
+
+    #[test]
+    fn another_process_goes_on_with_the_same_times() {
+        let wall_ms = since_1970_ms(SystemTime::now());
+        let clock = Clock::continued(1000, wall_ms - 1500);
+        assert!((1500..11_500).contains(&clock.now_ms()));
+        assert_eq!(clock.wall_ms(7), wall_ms - 1493);
+        // A wall clock that was set: what passed in between is not known.
+        for started_ms in [wall_ms + 5000, 0] {
+            assert!((1000..11_000).contains(&Clock::continued(1000, started_ms).now_ms()));
         }
     }
 

@@ -17,8 +17,8 @@ use crate::support::control::{Caller, ctl};
 use crate::support::host::Host;
 use crate::support::proc::descriptors;
 use crate::support::txlb::{Finished, Folder, Txlb, program, run, text};
-use crate::support::user::USER;
 use crate::support::until;
+use crate::support::user::USER;
 
 /// A txlb whose program is a link that can lead elsewhere, with everything that only one process
 /// can have. Dropping it ends all processes that have been its own.
@@ -147,8 +147,11 @@ fn member(json: &str, name: &str) -> String {
     rest[..end].to_owned()
 }
 
+/// Whether it runs. The first process is a child of the test, which does not wait for it.
 fn is_alive(process: u32) -> bool {
-    Path::new(&format!("/proc/{process}")).exists()
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, state)| !state.starts_with('Z'))
 }
 
 #[test]
@@ -176,7 +179,9 @@ fn sessions_go_on_and_new_ones_begin_through_upgrades_in_a_row() {
             session.echo(1000);
             long.push(session);
             let before = sessions.load(Ordering::Relaxed);
-            until("sessions", || sessions.load(Ordering::Relaxed) > before + 20);
+            until("sessions", || {
+                sessions.load(Ordering::Relaxed) > before + 20
+            });
             txlb.upgrade(Upgradable::by_verb);
         }
         stop.store(true, Ordering::Relaxed);
@@ -191,8 +196,12 @@ fn sessions_go_on_and_new_ones_begin_through_upgrades_in_a_row() {
         assert_eq!(session.close(), "a");
     }
     let earlier = &txlb.processes[..4];
-    until("they have ended", || !earlier.iter().any(|it| is_alive(*it)));
-    until("nothing drains", || !txlb.tell(&["status"]).contains("draining"));
+    until("they have ended", || {
+        !earlier.iter().any(|it| is_alive(*it))
+    });
+    until("nothing drains", || {
+        !txlb.tell(&["status"]).contains("draining")
+    });
     assert_eq!(who(address), "a");
 }
 
@@ -236,8 +245,18 @@ fn what_is_known_goes_over() {
     let before = txlb.tell(&["--json", "status"]);
     txlb.upgrade(Upgradable::by_verb);
     let after = txlb.tell(&["--json", "status"]);
-    for name in ["started_ms", "total", "unsaved", "failed_connects", "bytes_to_host"] {
-        assert_eq!(member(&after, name), member(&before, name), "{name}: {after}");
+    for name in [
+        "started_ms",
+        "total",
+        "unsaved",
+        "failed_connects",
+        "bytes_to_host",
+    ] {
+        assert_eq!(
+            member(&after, name),
+            member(&before, name),
+            "{name}: {after}"
+        );
     }
     assert!(after.contains("\"health\":\"failed\""), "{after}");
     assert!(after.contains("connection refused"), "{after}");
@@ -311,12 +330,24 @@ fn a_program_that_does_not_serve_changes_nothing() {
     let elsewhere = format!("<listen ip='{taken}'/><group");
     let table: &[BadProgram<'_>] = &[
         (
-            &script("#!/bin/sh\necho first >&2\necho 'no good' >&2\nexit 3\n", 0o755),
+            &script(
+                "#!/bin/sh\necho first >&2\necho 'no good' >&2\nexit 3\n",
+                0o755,
+            ),
             "the new process ended with the exit status 3: no good",
         ),
-        (&script("#!/bin/sh\nkill -9 $$\n", 0o755), "was ended by signal 9"),
-        (&script("#!/bin/sh\n", 0o644), "cannot be started: Permission denied"),
-        (&script("no program\n", 0o755), "cannot be started: Exec format error"),
+        (
+            &script("#!/bin/sh\nkill -9 $$\n", 0o755),
+            "was ended by signal 9",
+        ),
+        (
+            &script("#!/bin/sh\n", 0o644),
+            "cannot be started: Permission denied",
+        ),
+        (
+            &script("no program\n", 0o755),
+            "cannot be started: Exec format error",
+        ),
         (
             &|it| fs::remove_file(it.folder.file("txlb")).unwrap(),
             "cannot be started: No such file or directory",
@@ -334,7 +365,10 @@ fn a_program_that_does_not_serve_changes_nothing() {
         let mut session = Session::open(address);
         let refused = txlb.ask(&["upgrade"]);
         assert_eq!(refused.status, Some(1), "{expected}: {refused:?}");
-        assert!(refused.stderr.contains("nothing has changed"), "{refused:?}");
+        assert!(
+            refused.stderr.contains("nothing has changed"),
+            "{refused:?}"
+        );
         assert!(refused.stderr.contains(expected), "{expected}: {refused:?}");
         session.echo(100);
         session.close();
@@ -359,17 +393,25 @@ fn nothing_changes_while_an_upgrade_is_under_way() {
     let txlb = Upgradable::start("roundr", &[host.address()]);
     let mark = txlb.folder.file("mark");
     txlb.replace(|new| {
-        let wait = format!("#!/bin/sh\nuntil [ -e {} ]; do sleep 0.1; done\n", mark.display());
+        let wait = format!(
+            "#!/bin/sh\nuntil [ -e {} ]; do sleep 0.1; done\n",
+            mark.display()
+        );
         fs::write(new, wait).unwrap();
         fs::set_permissions(new, Permissions::from_mode(0o755)).unwrap();
     });
     let mut first = Caller::new(&txlb.socket());
     first.say("upgrade\n");
     until("it is under way", || {
-        txlb.ask(&["upgrade"]).stderr.contains("an upgrade is under way")
+        txlb.ask(&["upgrade"])
+            .stderr
+            .contains("an upgrade is under way")
     });
     let refused = txlb.ask(&["setOption", "name=manager.hostCheck.interval", "value=7"]);
-    assert!(refused.stderr.contains("an upgrade is under way"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("an upgrade is under way"),
+        "{refused:?}"
+    );
     assert_eq!(txlb.ask(&["status"]).status, Some(0));
     fs::write(mark, "").unwrap();
     let answer = first.answer().join("\n");
@@ -419,7 +461,9 @@ fn it_works_for_another_user_in_a_jail_and_in_the_background() {
         let (control, log) = (at("control"), at("log"));
         folder.write(
             "config.xml",
-            format!("<config>{service}<control socket='{control}'/><logging file='{log}'/></config>"),
+            format!(
+                "<config>{service}<control socket='{control}'/><logging file='{log}'/></config>"
+            ),
         );
         let mut command = Command::new(folder.file("txlb"));
         let pid_file = folder.file("pid");
@@ -433,10 +477,17 @@ fn it_works_for_another_user_in_a_jail_and_in_the_background() {
         }
         let mut child = command.spawn().unwrap();
         let logged = |what: &str| {
-            until(what, || fs::read_to_string(folder.file("log")).is_ok_and(|it| it.contains(what)));
+            until(what, || {
+                fs::read_to_string(folder.file("log")).is_ok_and(|it| it.contains(what))
+            });
         };
         logged(" runs as process ");
-        let held = || run(&["-s", "pid", "-p", text(&pid_file)]).stdout.trim().to_owned();
+        let held = || {
+            run(&["-s", "pid", "-p", text(&pid_file)])
+                .stdout
+                .trim()
+                .to_owned()
+        };
         let text_of_log = fs::read_to_string(folder.file("log")).unwrap();
         let (_, address) = text_of_log.split_once("service web listens at ").unwrap();
         let address: SocketAddr = address.split(['\n', ',']).next().unwrap().parse().unwrap();
@@ -448,7 +499,10 @@ fn it_works_for_another_user_in_a_jail_and_in_the_background() {
             let after = held();
             assert_ne!(before, after);
             let status = fs::read_to_string(format!("/proc/{after}/status")).unwrap();
-            assert!(status.contains("Uid:\t54321\t54321\t54321\t54321"), "{status}");
+            assert!(
+                status.contains("Uid:\t54321\t54321\t54321\t54321"),
+                "{status}"
+            );
             let root = fs::read_link(format!("/proc/{after}/root")).unwrap();
             assert_eq!(root == folder.path(), jail);
             assert_eq!(who(address), "a");
@@ -457,7 +511,9 @@ fn it_works_for_another_user_in_a_jail_and_in_the_background() {
         session.close();
         let stopped = run(&["-s", "stop", "-p", text(&pid_file)]);
         assert_eq!(stopped.status, Some(0), "{stopped:?}");
-        until("it is gone", || run(&["-s", "pid", "-p", text(&pid_file)]).status != Some(0));
+        until("it is gone", || {
+            run(&["-s", "pid", "-p", text(&pid_file)]).status != Some(0)
+        });
         child.wait().unwrap();
     }
 }

@@ -102,11 +102,6 @@ impl Takeover {
         Ok(Some(begun))
     }
 
-    /// The process that is replaced.
-    pub(crate) fn process(&self) -> u32 {
-        self.offer.process
-    }
-
     /// The number of its workers: each has a socket of each listener, so there must be as many.
     pub(crate) fn workers(&self) -> usize {
         self.offer.workers
