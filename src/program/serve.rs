@@ -152,7 +152,7 @@ fn serve(
     administer(
         data_plane,
         file,
-        demo,
+        demo.as_ref(),
         configured_log,
         &mut running,
         (&incoming, process),
@@ -163,7 +163,7 @@ fn serve(
 fn administer(
     data_plane: DataPlane,
     file: Option<(File, Reading)>,
-    demo: Option<Demo>,
+    demo: Option<&Demo>,
     configured_log: ConfiguredLog,
     running: &mut Running,
     (incoming, process): (&Receiver<Event>, &Process),
@@ -183,7 +183,7 @@ fn administer(
     admin_servers.set_handle(&handle);
     let status = handle.status();
     log_start(&status);
-    if let Some(demo) = &demo {
+    if let Some(demo) = demo {
         demo.print_introduction(&status)?;
     }
     if let Some(takeover) = &process.takeover {
