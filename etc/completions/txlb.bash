@@ -16,7 +16,7 @@ _txlb_argument() {
         -L) echo 'anything' ;;
         -B) echo 'anything' ;;
         -S) echo 'words rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        -s) echo 'words reload stop quit reopen pid' ;;
+        -s) echo 'words reload upgrade stop quit reopen pid' ;;
         -C) echo 'files' ;;
     esac
 }
@@ -64,7 +64,7 @@ _txlb_keys() {
         ready) echo 'service=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog upgrade shutdown status sessions ready config diff complete help' ;;
     esac
 }
 
@@ -123,7 +123,7 @@ _txlb_ctl() {
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog upgrade shutdown status sessions ready config diff complete help' "$cur"; fi
     elif [[ $cur == *=* ]]; then
         key=${cur%%=*}
         _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"

@@ -87,7 +87,7 @@ function __txlb_keys
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog shutdown status sessions ready config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload reopenLog upgrade shutdown status sessions ready config diff complete help'
     end
 end
 
@@ -188,7 +188,7 @@ complete -c txlb -n '__txlb_command_is serve' -l demo -d 'a working balancer ove
 complete -c txlb -n '__txlb_command_is serve' -s L -x -d 'no file: listen here'
 complete -c txlb -n '__txlb_command_is serve' -s B -x -d 'no file: a host to balance over'
 complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (weightlc)'
-complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen pid' -d 'signal the txlb that holds the PID file, or print its process ID'
+complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload upgrade stop quit reopen pid' -d 'signal the txlb that holds the PID file, or print its process ID'
 complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version'
 complete -c txlb -n '__txlb_command_is serve' -s h -l help -d 'print this'
 
@@ -233,6 +233,7 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a rebalance -d
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a saveConfig -d 'write the running configuration to the file'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reload -d 'read the file again'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reopenLog -d 'reopen the log'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a upgrade -d 'have the program at the same path take over; this process drains'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a shutdown -d 'stop; open sessions have so many seconds to end'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a status -d 'show the status'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a sessions -d 'show the open sessions'
