@@ -152,7 +152,7 @@ fn serve(
     administer(
         data_plane,
         file,
-        demo,
+        demo.as_mut(),
         configured_log,
         &mut running,
         (&incoming, keys, process),
@@ -163,7 +163,7 @@ fn serve(
 fn administer(
     data_plane: DataPlane,
     file: Option<(File, Reading)>,
-    mut demo: Option<Demo>,
+    demo: Option<&mut Demo>,
     configured_log: ConfiguredLog,
     running: &mut Running,
     (incoming, keys, process): (&Receiver<Event>, Sender<Event>, &Process),
@@ -183,7 +183,7 @@ fn administer(
     admin_servers.set_handle(&handle);
     let status = handle.status();
     log_start(&status);
-    if let Some(demo) = &mut demo {
+    if let Some(demo) = demo {
         demo.show(move || drop(keys.send(Event::Signal(Signal::Stop))))?;
     }
     if let Some(takeover) = &process.takeover {

@@ -174,8 +174,9 @@ impl Reconfigure for ReleasePidFile {
 
     /// At once, and not with all the rest: the number in it is that of the other process by now.
     fn disown(&mut self) {
-        let held = lock(&self.0).take();
-        held.map(PidFile::disown);
+        if let Some(held) = lock(&self.0).take() {
+            held.disown();
+        }
     }
 }
 

@@ -25,15 +25,17 @@ const LEAF_MODULES: [&str; 7] = [
 const MAX_LINES: usize = 600;
 
 /// Files that may sleep.
-const MAY_SLEEP: [&str; 9] = [
+const MAY_SLEEP: [&str; 10] = [
     "src/os/socket_file.rs",
     "src/program/demo/hosts.rs",
     "src/program/demo/traffic.rs",
     "src/program/logging/syslog.rs",
     "src/os/state.rs",
     "src/program/pidfile/mod.rs",
+    "src/program/reload.rs",
     "src/program/serve.rs",
     "src/program/supervisor.rs",
+    "src/program/upgrade/mod.rs",
     "tests/support/mod.rs",
 ];
 

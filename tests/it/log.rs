@@ -85,8 +85,8 @@ fn a_reload_moves_the_log() {
     let log = txlb.folder.file("log");
     let logging = format!("<logging file=\"{}\"/></config>", log.display());
     txlb.reload(&config.replace("</config>", &logging));
-    txlb.signal(Signal::USR2);
-    until("it logs to the file", || contains(&log, "USR2"));
+    txlb.signal(Signal::HUP);
+    until("it logs to the file", || contains(&log, "unchanged"));
 }
 
 #[test]
@@ -104,8 +104,8 @@ fn a_reload_whose_log_cannot_be_had_is_refused_until_it_can() {
     txlb.signal(Signal::HUP);
     txlb.wait_for("is in force");
     assert_eq!(who(txlb.address()), "b");
-    txlb.signal(Signal::USR2);
-    until("it logs to the file", || contains(&log, "USR2"));
+    txlb.signal(Signal::HUP);
+    until("it logs to the file", || contains(&log, "unchanged"));
 }
 
 #[cfg(target_os = "linux")]
@@ -120,7 +120,7 @@ fn a_full_log_is_complained_of_and_can_be_left() {
         config.replace("</config>", &element)
     };
     txlb.reload(&logging("/dev/full"));
-    txlb.signal(Signal::USR2);
+    txlb.signal(Signal::HUP);
     let complaint = "txlb: cannot write to the log: ";
     txlb.wait_for(complaint);
     let log = txlb.folder.file("log");

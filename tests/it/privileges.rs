@@ -244,8 +244,8 @@ fn a_log_that_root_names_is_made_for_its_user_and_reopening_takes_another_of_the
     chown(&daemon.log, Some(UID), None).unwrap();
     kill_process(daemon.pid(), Signal::USR1).unwrap();
     daemon.ask(&["reopenLog"]).unwrap();
-    kill_process(daemon.pid(), Signal::USR2).unwrap();
-    daemon.wait_for("USR2");
+    kill_process(daemon.pid(), Signal::HUP).unwrap();
+    daemon.wait_for("unchanged");
     daemon.stop();
 }
 

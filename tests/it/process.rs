@@ -383,15 +383,6 @@ fn quit_waits_for_the_last_session() {
     assert_eq!(txlb.wait_exit().code(), Some(0));
 }
 
-#[test]
-fn usr2_is_caught_and_logged() {
-    let host = Host::new("a");
-    let mut txlb = Txlb::start(&web("", "roundr", &[host.address()]));
-    txlb.signal(Signal::USR2);
-    txlb.wait_for("USR2 is not used yet");
-    assert_eq!(who(txlb.address()), "a");
-}
-
 /// A full pipe.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();

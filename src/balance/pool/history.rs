@@ -165,7 +165,9 @@ mod tests {
         fixture.run("!a");
         let next = continued(&fixture, "roundr", "a=10.0.0.77:80 b");
         let host = &next.pool.history(fixture.now_ms)[0];
-        assert_eq!((&host.health, host.failures), (&Health::Untried, 1));
+        assert_eq!(host.health, Health::Untried);
+        let (failure, _) = host.last_failure.clone().unwrap();
+        assert_eq!(failure, Failure::Refused);
     }
 
     #[test]

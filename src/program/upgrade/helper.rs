@@ -179,14 +179,18 @@ fn is_program(path: &Path) -> bool {
         .is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether this process is the helper of its parent.
+/// Whether this process was started as a helper. Its parent may be gone already: then it must not
+/// serve in its place. Test: the_pid_file_is_locked_and_gone_afterwards.
 pub(crate) fn is_helper() -> bool {
-    is_child_of(HELPER_OF)
+    env::var_os(HELPER_OF).is_some()
 }
 
 /// Serves the process that has started this one, until that ends or another has taken over.
 /// `pid_file` is the one of the command line.
 pub(crate) fn run(pid_file: Option<PathBuf>) -> Result<(), Exit> {
+    if !is_child_of(HELPER_OF) {
+        return Ok(());
+    }
     let failed = |error: io::Error| Exit::from_io(&error);
     // Signals to a whole group, or from systemd to all processes of the unit, are for txlb.
     for signal in [SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2] {

@@ -268,7 +268,7 @@ fn watch_stderr(stderr: PipeReader) -> io::Result<Receiver<String>> {
                     .read_until(b'\n', &mut line);
                 match read {
                     Ok(1..) if !line.trim_ascii().is_empty() => {
-                        std::mem::swap(&mut last, &mut line)
+                        std::mem::swap(&mut last, &mut line);
                     }
                     Ok(1..) => {}
                     _ => break,

@@ -14,7 +14,6 @@ use txlb::os::passing::{receive_descriptor, receive_message, send_message};
 use txlb::os::{handed_over, resources};
 
 use super::{MAX_TEXT, TIMEOUT};
-use crate::daemon::is_child_of;
 use crate::exit::Exit;
 
 /// Environment variable that marks the new process. Its value is the process ID of the helper that
@@ -30,9 +29,10 @@ const MAX_WORDS: usize = MAX_TEXT / 4;
 /// How long the old process may take to let go.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Whether this process was started to take over.
+/// Whether this process was started to take over. If the one that has started it is gone, it fails:
+/// it must not serve on its own.
 pub(crate) fn is_successor() -> bool {
-    is_child_of(SUCCESSOR_OF)
+    std::env::var_os(SUCCESSOR_OF).is_some()
 }
 
 /// The process that is replaced, and what it offers.

@@ -163,8 +163,6 @@ impl Scene {
         self.reload(&self.config(3), "is in force");
         self.reload("<config>\n<servce/>\n</config>", "stays");
         self.reload(&self.config(3), "is unchanged");
-        self.txlb.signal(Signal::USR2);
-        self.txlb.wait_for("USR2");
     }
 
     /// A warning that repeats.
