@@ -41,11 +41,11 @@ pub use apply::{Commit, Reconfigure};
 pub use config_file::{Changed, File, FileError};
 pub use controller::ControllerThread;
 pub use data_plane::{Bound, DataPlane, RetryOutcome};
-#[cfg(feature = "dns")]
-pub use dns::preload as preload_name_servers;
 #[cfg(all(feature = "dns", feature = "internals"))]
 #[doc(hidden)]
 pub use dns::fuzz_dns_reply;
+#[cfg(feature = "dns")]
+pub use dns::preload as preload_name_servers;
 pub use error::Error;
 pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};

@@ -35,7 +35,10 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn start(address: SocketAddr) -> Traffic {
-        let (over, done) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (over, done) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::<AtomicUsize>::default(),
+        );
         let client = |_| {
             let (over, done) = (Arc::clone(&over), Arc::clone(&done));
             thread::spawn(move || {

@@ -5,9 +5,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -23,12 +22,9 @@ use super::socket::Connect;
 use super::transport::ASKED;
 use super::world::WORKERS;
 use crate::balance::{
-    AgentReport, CheckedHost, Failure, Health, HostId, HostPool, HostStatus, Picked, Random,
+    AgentReport, CheckedHost, Health, HostId, HostPool, HostStatus, Picked, Random,
 };
-use crate::config::{
-    self, Algorithm, Check, CheckKind, Each, Endpoint, Host, HostState, Initial, ProxyVersion,
-    Record, Scheduler, Source, SrvRecord,
-};
+use crate::config::{self, Check, Host, Initial, Record, Source};
 use crate::os::outgoing::SourceAddress;
 
 /// After how long Linux gives up a connect.
