@@ -24,10 +24,10 @@ _txlb_argument() {
 # What the verb $1 takes.
 _txlb_keys() {
     case $1 in
-        addHost) echo 'service= group= name= ip= weight= state= backup= before=' ;;
+        addHost) echo 'service= group= name= ip= weight= state= backup= each= before=' ;;
         delHost) echo 'service= group= name= ip= force=' ;;
         delAllHosts) echo 'service= group= force=' ;;
-        setHost) echo 'service= group= name= ip= weight= backup= before= rename= force=' ;;
+        setHost) echo 'service= group= name= ip= weight= backup= each= before= rename= force=' ;;
         setWeight) echo 'service= group= name= weight= force=' ;;
         drainHost) echo 'service= group= name= wait= force=' ;;
         hostAdminDown) echo 'service= group= name= force=' ;;
@@ -71,9 +71,10 @@ _txlb_keys() {
 # What may stand behind the equals sign: $1 is VERB.KEY.
 _txlb_values() {
     case $1 in
-        setOption.name) echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections' ;;
+        setOption.name) echo 'admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections resolver.nameservers' ;;
         newGroup.source | setGroup.source) echo 'client' ;;
         config.view) echo 'effect running stored' ;;
+        addHost.each | setHost.each) echo 'false true srv' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.whenFailed | setGroup.whenFailed) echo 'keep end' ;;
         addListen.proxy | setListen.proxy) echo 'off require' ;;
