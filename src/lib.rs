@@ -195,7 +195,7 @@ pub mod status {
     pub use crate::config::HostState;
     #[doc(inline)]
     pub use crate::control::{
-        GroupStatus, HostStatus, Outcome, Phase, RecentEvent, ServiceStatus, SessionStatus,
-        Sessions, Status, StoredStatus, Topic,
+        GroupStatus, HostStatus, MemberCount, Outcome, Phase, RecentEvent, ServiceStatus,
+        SessionStatus, Sessions, Status, StoredStatus, Topic,
     };
 }
