@@ -24,10 +24,10 @@ _txlb_argument() {
 # What the verb $1 takes.
 _txlb_keys() {
     case $1 in
-        addHost) echo 'service= group= name= ip= weight= state= backup= before=' ;;
+        addHost) echo 'service= group= name= ip= weight= state= backup= each= before=' ;;
         delHost) echo 'service= group= name= ip= force=' ;;
         delAllHosts) echo 'service= group= force=' ;;
-        setHost) echo 'service= group= name= ip= weight= backup= before= rename= force=' ;;
+        setHost) echo 'service= group= name= ip= weight= backup= each= before= rename= force=' ;;
         setWeight) echo 'service= group= name= weight= force=' ;;
         drainHost) echo 'service= group= name= wait= force=' ;;
         hostAdminDown) echo 'service= group= name= force=' ;;
@@ -75,6 +75,7 @@ _txlb_values() {
         newGroup.source | setGroup.source) echo 'client' ;;
         setOption.name) echo 'config.watch admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections' ;;
         config.view) echo 'effect running stored' ;;
+        addHost.each | setHost.each) echo 'false true srv' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
         newGroup.whenFailed | setGroup.whenFailed) echo 'keep end' ;;
         addListen.proxy | setListen.proxy) echo 'off require' ;;

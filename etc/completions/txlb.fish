@@ -7,13 +7,13 @@
 function __txlb_keys
     switch $argv[1]
         case addHost
-            echo 'service= group= name= ip= weight= state= backup= before='
+            echo 'service= group= name= ip= weight= state= backup= each= before='
         case delHost
             echo 'service= group= name= ip= force='
         case delAllHosts
             echo 'service= group= force='
         case setHost
-            echo 'service= group= name= ip= weight= backup= before= rename= force='
+            echo 'service= group= name= ip= weight= backup= each= before= rename= force='
         case setWeight
             echo 'service= group= name= weight= force='
         case drainHost
@@ -102,6 +102,8 @@ function __txlb_values
             echo 'config.watch admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections'
         case config.view
             echo 'effect running stored'
+        case addHost.each setHost.each
+            echo 'false true srv'
         case addUser.access setUser.access
             echo 'full readonly'
         case newGroup.whenFailed setGroup.whenFailed

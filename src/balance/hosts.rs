@@ -214,6 +214,7 @@ impl Hosts {
     fn remove(&mut self, id: HostId, now_ms: u64) {
         if let Some(member) = self.get_mut(id) {
             member.position = None;
+            member.forget_checks();
             member.note_wanted(now_ms);
             self.remove_if_unused(id);
         }

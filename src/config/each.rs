@@ -333,8 +333,8 @@ mod tests {
         assert_eq!(
             seen(&members),
             [
-                ("web@b.test:81", "10.0.0.1:81".to_owned(), 2, false),
                 ("web@a.test:80", "10.0.0.1:80".to_owned(), 120_000, false),
+                ("web@b.test:81", "10.0.0.1:81".to_owned(), 2, false),
                 ("web@c.test:82", "10.0.0.3:82".to_owned(), 14, true),
             ]
         );

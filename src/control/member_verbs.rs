@@ -15,6 +15,9 @@ pub(super) struct MemberStates {
     forced: BTreeSet<GroupKey>,
 }
 
+/// Verbs that change the configuration, with their indices among all.
+type OtherVerbs = Vec<(usize, Verb)>;
+
 /// Sorts out the verbs that set the state of members that `data_plane` has. The others, which
 /// change the configuration, are returned with their indices.
 ///
@@ -23,7 +26,7 @@ pub(super) struct MemberStates {
 pub(super) fn sort_out(
     verbs: &[Verb],
     data_plane: &DataPlane,
-) -> Result<(MemberStates, Vec<(usize, Verb)>), (usize, CommandError)> {
+) -> Result<(MemberStates, OtherVerbs), (usize, CommandError)> {
     let mut members = MemberStates::default();
     let mut others = Vec::new();
     for (index, verb) in verbs.iter().enumerate() {

@@ -194,7 +194,7 @@ impl Members {
                 Some(MemberCount {
                     name: template.name.clone(),
                     endpoint: template.address.to_string(),
-                    each: template.each,
+                    each: template.each.as_str(),
                     members: members.filter(|it| template.has_member(it)).count(),
                     failure: state.failing.get(&question).cloned(),
                 })
@@ -232,8 +232,8 @@ pub struct MemberCount {
     pub name: String,
     /// Its address, as configured: the name.
     pub endpoint: String,
-    /// What tells of its members.
-    pub each: Each,
+    /// What tells of its members, as in the file: `true` or `srv`.
+    pub each: &'static str,
     /// Members that it has now.
     pub members: usize,
     /// Why the last question was not answered, if so.
@@ -249,9 +249,9 @@ impl MemberCount {
             members,
             ..
         } = self;
-        let what = match self.each {
-            Each::Srv => "each record SRV",
-            Each::Address | Each::No => "each address",
+        let what = match self.each == Each::Srv.as_str() {
+            true => "each record SRV",
+            false => "each address",
         };
         let has = plural(*members, "member");
         let failure = self.failure.iter();

@@ -103,7 +103,7 @@ fn grows_and_shrinks(server: &Server) {
     server.set(loopbacks(0));
     txlb.wait_for("the members of web.test are not known any more: ");
     server.set(loopbacks(1));
-    txlb.wait_for("4 members less, 1 in all: ");
+    txlb.wait_for("5 members less, 1 in all: ");
     assert_eq!(who(address), "127.1.0.1");
     assert!(traffic.end() > 100);
     session.close();

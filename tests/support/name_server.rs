@@ -48,9 +48,14 @@ pub(crate) struct NameServer {
 
 impl NameServer {
     pub(crate) fn start() -> NameServer {
-        let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // A port that is free for UDP may be in use for TCP.
+        let (udp, tcp) = std::iter::repeat_with(|| UdpSocket::bind("127.0.0.1:0").unwrap())
+            .find_map(|udp| {
+                let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+                Some((udp, tcp))
+            })
+            .unwrap();
         let address = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(address).unwrap();
         let server = NameServer {
             address,
             zone: Arc::new(Mutex::new(Zone {

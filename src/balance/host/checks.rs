@@ -61,6 +61,11 @@ impl Member {
         self.checks = former.iter().map(state).collect();
     }
 
+    /// It is no host of the group any more: nobody checks it, or tells it which checks there are.
+    pub(in crate::balance) fn forget_checks(&mut self) {
+        self.checks.clear();
+    }
+
     /// Whether checks decide about its health: a session that it accepts proves nothing then.
     pub(in crate::balance) fn is_judged_by_checks(&self) -> bool {
         self.states().next().is_some() || self.is_down_by_agent()

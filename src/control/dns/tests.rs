@@ -198,9 +198,14 @@ type Behaviour = dyn Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync;
 /// A name server on a thread, for the rest of the test.
 fn server(behave: impl Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static) -> SocketAddr {
     let behave: Arc<Behaviour> = Arc::new(behave);
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // A port that is free for UDP may be in use for TCP.
+    let (udp, tcp) = std::iter::repeat_with(|| UdpSocket::bind("127.0.0.1:0").unwrap())
+        .find_map(|udp| {
+            let tcp = TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+            Some((udp, tcp))
+        })
+        .unwrap();
     let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).unwrap();
     let by_tcp = Arc::clone(&behave);
     thread::spawn(move || {
         let mut message = [0; 2048];

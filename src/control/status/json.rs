@@ -175,7 +175,7 @@ fn members(members: &MemberCount) -> Object {
     Object::new()
         .with("name", members.name.as_str())
         .with("ip", members.endpoint.as_str())
-        .with("each", members.each.as_str())
+        .with("each", members.each)
         .with("members", members.members as u64)
         .with("error", members.failure.as_deref())
 }

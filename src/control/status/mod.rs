@@ -458,7 +458,6 @@ pub(super) mod tests {
 
     use super::*;
     use crate::balance::Failure;
-    use crate::config::Each;
     use crate::json::Json;
     use crate::relay::Topic;
 
@@ -528,7 +527,7 @@ pub(super) mod tests {
                     each: vec![MemberCount {
                         name: "web".to_owned(),
                         endpoint: "web.test:80".to_owned(),
-                        each: Each::Address,
+                        each: "true",
                         members: 3,
                         failure: Some("SERVFAIL".to_owned()),
                     }],

@@ -91,7 +91,7 @@ fn wrong_hosts() {
             ),
             (
                 "<host ip='a:1' port='2'/>",
-                "2:16: <host> has no attribute port: allowed here: name, ip, weight, state, backup",
+                "2:16: <host> has no attribute port: allowed here: name, ip, weight, state, backup, each",
             ),
             (
                 "<hots ip='a:1'/>",

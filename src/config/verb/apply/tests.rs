@@ -556,7 +556,7 @@ fn what_was_there_before_is_told_of_what_a_verb_sets() {
         ("setHost @ rename=c", None),
         (
             "delHost @ force=true",
-            Some("ip=a:1 weight=3 state=up backup=false"),
+            Some("ip=a:1 weight=3 state=up backup=false each=false"),
         ),
         (
             "delHost service=s group=g ip=a:1",
