@@ -199,7 +199,7 @@ pub mod status {
     pub use crate::config::HostState;
     #[doc(inline)]
     pub use crate::control::{
-    DrainingProcess, GroupStatus, HostStatus, MemberCount, Outcome, Phase, RecentEvent, ServiceStatus,
-        SessionStatus, Sessions, Status, StoredStatus, Topic,
+        DrainingProcess, GroupStatus, HostStatus, MemberCount, Outcome, Phase, RecentEvent,
+        ServiceStatus, SessionStatus, Sessions, Status, StoredStatus, Topic,
     };
 }

@@ -358,7 +358,7 @@ impl Controller {
                 match action {
                     // These have recorded what they did themselves.
                     Action::Reload { .. } | Action::Undo { .. } => {
-                        log::info!(target: log_targets::CONTROL, "{text}")
+                        log::info!(target: log_targets::CONTROL, "{text}");
                     }
                     Action::SaveConfig { .. } => self.record(Topic::Save, &text),
                     _ => self.record(Topic::Change, &text),

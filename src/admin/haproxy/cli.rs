@@ -11,6 +11,7 @@ use super::{ServerStatus, proxies};
 use crate::balance::Health;
 use crate::config::HostState;
 use crate::control::{Handle, HostStatus, Status};
+use crate::os::address::Address;
 
 /// The state of a conversation.
 #[derive(Debug, Default)]
@@ -89,11 +90,10 @@ impl HaproxyCli {
 /// Whether a line begins with a command of HAProxy's. No verb of txlb does.
 fn is_of_haproxy(line: &str) -> bool {
     let mut words = line.split([' ', ';']).filter(|word| !word.is_empty());
-    match (words.next(), words.next()) {
-        (Some("prompt" | "show"), _) => true,
-        (Some("set"), Some("timeout")) => true,
-        _ => false,
-    }
+    matches!(
+        (words.next(), words.next()),
+        (Some("prompt" | "show"), _) | (Some("set"), Some("timeout"))
+    )
 }
 
 impl CliCommand {
@@ -194,9 +194,9 @@ fn push_states(status: &Status, group: Option<&str>, text: &mut String) {
             let changed_s = status.wall_ms.saturating_sub(host.since_wall_ms) / 1000;
             let address = host.address.as_ref();
             let ip = address
-                .and_then(|it| it.ip())
+                .and_then(Address::ip)
                 .map_or_else(|| "-".to_owned(), |it| it.to_string());
-            let port = address.and_then(|it| it.port()).unwrap_or(0);
+            let port = address.and_then(Address::port).unwrap_or(0);
             let _ = writeln!(
                 text,
                 "{id} {} {number} {} {ip} {} {} {} {} {changed_s} {} {} 0 6 0 0 0 - {port} - 0 0 - - 0",

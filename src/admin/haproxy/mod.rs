@@ -181,11 +181,12 @@ pub(super) mod samples {
         }
     }
 
-    /// A service with its first group enabled.
     /// Two sessions that have ended.
     fn ended() -> EndedSessions {
-        let mut ended = EndedSessions::default();
-        ended.reasons = vec![(EndReason::Finished, 1), (EndReason::NoHost, 1)];
+        let mut ended = EndedSessions {
+            reasons: vec![(EndReason::Finished, 1), (EndReason::NoHost, 1)],
+            ..EndedSessions::default()
+        };
         ended.durations[0] = 1;
         ended.durations[2] = 1;
         ended.duration_ms = 17_250;

@@ -452,7 +452,7 @@ const STATES: [Family; 2] = [
 ];
 
 /// For each host.
-const SERVERS: [FamilyOf<HostStatus>; 9] = [
+const SERVERS: [FamilyOf<HostStatus>; 12] = [
     (
         gauge("txlb_server_current_sessions", "Sessions open now."),
         |host| Count(u64::from(host.open)),
@@ -495,6 +495,27 @@ const SERVERS: [FamilyOf<HostStatus>; 9] = [
             "Connects of sessions that failed, or were reset before the host sent a byte.",
         ),
         |host| Count(host.failures),
+    ),
+    (
+        counter(
+            "txlb_server_check_up_down_total",
+            "Times that it failed, whoever found out.",
+        ),
+        |host| Count(u64::from(host.times_failed)),
+    ),
+    (
+        counter(
+            "txlb_server_downtime_seconds_total",
+            "How long it has been failed, until now.",
+        ),
+        |host| Value::Seconds(host.down_ms),
+    ),
+    (
+        gauge(
+            "txlb_server_check_duration_seconds",
+            "How long its last check took; 0 before the first.",
+        ),
+        |host| Value::Seconds(host.check_ms.map_or(0, u64::from)),
     ),
     (gauge("txlb_server_weight", "Its weight."), |host| {
         Count(u64::from(host.weight))

@@ -501,9 +501,8 @@ pub(super) mod tests {
         }
     }
 
-    #[test]
-    fn the_names_in_json_are_those_that_programs_know() {
-        let status = Status {
+    fn example() -> Status {
+        Status {
             version: "2.0.0",
             services: vec![ServiceStatus {
                 name: "web".to_owned(),
@@ -550,7 +549,12 @@ pub(super) mod tests {
                 text: "host web:main/a is healthy".to_owned(),
             }],
             ..Status::default()
-        };
+        }
+    }
+
+    #[test]
+    fn the_names_in_json_are_those_that_programs_know() {
+        let status = example();
         let json = status.to_json();
         assert_eq!(Json::from(status.to_object()).into_text(), json);
         let (head, buckets) = json.split_once(",\"connect_histogram\":[").unwrap();

@@ -54,7 +54,7 @@ impl Status {
                 .collect();
             let mut is_wrong = is_wrong.into_iter();
             for group in &mut service.groups {
-                group.hosts.retain(is_problem);
+                group.hosts.retain(HostStatus::has_problem);
             }
             service.groups.retain(|group| {
                 let is_unserved = is_wrong.next().unwrap_or_default();
@@ -64,11 +64,6 @@ impl Status {
         self.services.retain(|service| !service.groups.is_empty());
         self.only_problems = true;
     }
-}
-
-/// Whether a host gets no sessions, or ends them.
-fn is_problem(host: &HostStatus) -> bool {
-    !host.is_usable() || host.suspect
 }
 
 /// Whether a group is to get sessions, and has no host for them.
