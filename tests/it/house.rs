@@ -25,7 +25,7 @@ const LEAF_MODULES: [&str; 7] = [
 const MAX_LINES: usize = 600;
 
 /// Files that may sleep.
-const MAY_SLEEP: [&str; 10] = [
+const MAY_SLEEP: [&str; 11] = [
     "src/os/socket_file.rs",
     "src/program/demo/hosts.rs",
     "src/program/demo/traffic.rs",

@@ -211,14 +211,14 @@ mod tests {
     fn a_host_that_returns_knows_the_checks_of_now() {
         let (mut pool, _) = pool("<check type='tcp'/>", HOST);
         let mut random = Random::new(1);
-        let mut context = PickContext::new([10, 0, 0, 9].into(), &[], 1, &mut random);
+        let mut context = PickContext::new(std::net::IpAddr::from([10, 0, 0, 9]), &[], 1, &mut random);
         // A session keeps it known while it is away, and its group has no check any more.
         let picked = pool.pick(&mut context).unwrap();
         pool.configure(&group("<check type='tcp'/>", ""), 2);
         pool.configure(&group("", ""), 3);
         pool.configure(&group("", HOST), 4);
         assert_eq!(pool.hosts().next().unwrap().id, picked.id);
-        pool.connected(picked.id, picked.address, 5);
+        pool.connected(picked.id, &picked.address, 5);
         assert_eq!(health(&pool), Health::Healthy);
     }
 
