@@ -120,7 +120,7 @@ fn a_file_with_a_second_name_is_replaced_and_not_written_to() {
 fn the_descriptor_that_is_kept_cannot_write() {
     let path = path("reading");
     let taken = PidFile::take(&path).unwrap();
-    assert!((&taken.file).write_all(b"1").is_err());
+    assert!((&*taken.file).write_all(b"1").is_err());
     assert!(taken.file.set_len(0).is_err());
     let number = format!("{}\n", std::process::id());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), number);
