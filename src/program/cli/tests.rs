@@ -200,7 +200,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("-q -v", "contradict"),
         ("-t -L 80 -B a:80", "check a file"),
         ("-T --demo", "check a file"),
-        ("-s restart", "reload, stop, quit, reopen and pid"),
+        ("-s restart", "reload, upgrade, stop, quit, reopen and pid"),
         ("start", "not understood"),
         ("start diff a b", "\"start\" is not understood"),
         ("-f x ctl status", "ctl comes first"),
