@@ -1,6 +1,5 @@
 # Completion of txlb(8) for bash.
-# Knows options, verbs and what they take, and asks nobody: names of what there is are
-# completed at the prompt of "txlb ctl".
+# Knows options, verbs and what they take; names of what there is are asked of the running txlb.
 # Made by "make generate" from txlb's own tables: not to be changed by hand.
 
 # What the option $1 takes: a kind, and words of that kind.
@@ -16,7 +15,7 @@ _txlb_argument() {
         -L) echo 'anything' ;;
         -B) echo 'anything' ;;
         -S) echo 'words rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
-        -s) echo 'words reload stop quit reopen pid' ;;
+        -s) echo 'words reload upgrade stop quit reopen pid' ;;
         -C) echo 'files' ;;
     esac
 }
@@ -42,7 +41,7 @@ _txlb_keys() {
         delCheck) echo 'service= group= check=' ;;
         newService) echo 'service= listen= before=' ;;
         delService) echo 'service=' ;;
-        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= firstBytesTimeout= before=' ;;
+        setService) echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= firstBytesTimeout= log= before=' ;;
         addListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface= mode= before=' ;;
         setListen) echo 'service= ip= proxy= proxyFrom= mptcp= interface= mode=' ;;
         delListen) echo 'service= ip=' ;;
@@ -58,14 +57,16 @@ _txlb_keys() {
         endSession) echo 'id=' ;;
         endSessions) echo 'service= group= host= client= idle= rate= force=' ;;
         rebalance) echo 'service= group= rate=' ;;
+        undo) echo ' force=' ;;
         saveConfig) echo 'force=' ;;
         reload) echo 'force=' ;;
         resign) echo 'wait=' ;;
         shutdown) echo 'grace=' ;;
+        status) echo 'service= group= host= problems' ;;
         ready) echo 'service=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
-        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload resign resume reopenLog shutdown status sessions ready config diff complete help' ;;
+        help) echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance undo saveConfig reload resign resume reopenLog upgrade shutdown status sessions ready config diff history complete help' ;;
     esac
 }
 
@@ -73,7 +74,7 @@ _txlb_keys() {
 _txlb_values() {
     case $1 in
         newGroup.source | setGroup.source) echo 'client' ;;
-        setOption.name) echo 'config.watch admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections' ;;
+        setOption.name) echo 'config.name config.watch admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections logging.format resolver.nameservers' ;;
         config.view) echo 'effect running stored' ;;
         addHost.each | setHost.each) echo 'false true srv' ;;
         addUser.access | setUser.access) echo 'full readonly' ;;
@@ -82,7 +83,7 @@ _txlb_values() {
         newGroup.sendProxy | setGroup.sendProxy) echo 'off v1 v2' ;;
         newGroup.scheduler | setGroup.scheduler | changeScheduler.scheduler) echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' ;;
         addCheck.type | setCheck.type) echo 'tcp send http agent' ;;
-        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | newGroup.mptcp | delGroup.force | enableGroup.force | setGroup.failOpen | setGroup.mptcp | addCheck.log | setCheck.log | addListen.mptcp | setListen.mptcp | addRoute.force | setRoute.force | endSessions.force | saveConfig.force | reload.force) echo 'true false' ;;
+        addHost.backup | delHost.force | delAllHosts.force | setHost.backup | setHost.force | setWeight.force | drainHost.force | hostAdminDown.force | newGroup.failOpen | newGroup.mptcp | delGroup.force | enableGroup.force | setGroup.failOpen | setGroup.mptcp | addCheck.log | setCheck.log | setService.log | addListen.mptcp | setListen.mptcp | addRoute.force | setRoute.force | endSessions.force | undo.force | saveConfig.force | reload.force) echo 'true false' ;;
         newGroup.initial | setGroup.initial) echo 'up down' ;;
         addHost.state) echo 'up drain down' ;;
     esac
@@ -110,32 +111,58 @@ _txlb_complete_argument() {
     return 0
 }
 
-# What "txlb ctl" takes: options, then a verb, then keys with values.
+# What a running txlb knows about the end of the line $2, by the control socket $1: words that
+# need no quotes, or nothing if none answers at once.
+_txlb_live() {
+    local socket=() word
+    [ -z "$1" ] || socket=(-C "$1")
+    while read -r word; do
+        [[ $word == *\"* ]] || echo "$word"
+    done < <(txlb ctl "${socket[@]}" complete "line=$2" 2>/dev/null)
+}
+
+# What "txlb ctl" takes: options, then a verb, then keys with values or a place.
 _txlb_ctl() {
-    local cur=$1 verb='' given='' key word
+    local cur=$1 verb='' given='' rest='' socket='' key word live
     shift
     while [ $# -gt 0 ]; do
         if [ -z "$verb" ] && [ "$1" = -C ]; then
+            socket=${2-}
             shift
         elif [ -n "$verb" ]; then
             given+=" ${1%%=*}="
+            rest+=" $1"
         elif [[ $1 != -* ]]; then
             verb=$1
         fi
         shift
     done
     if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload resign resume reopenLog shutdown status sessions ready config diff complete help' "$cur"; fi
-    elif [[ $cur == *=* ]]; then
+        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance undo saveConfig reload resign resume reopenLog upgrade shutdown status sessions ready config diff history complete help' "$cur"; fi
+        return
+    fi
+    live=$(_txlb_live "$socket" "$verb$rest $cur")
+    if [[ $cur == *=* ]]; then
         key=${cur%%=*}
-        _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"
+        if [ -n "$live" ]; then
+            _txlb_from "$(for word in $live; do echo "${word#*=}"; done)" "${cur#*=}"
+        else
+            _txlb_from "$(_txlb_values "$verb.$key")" "${cur#*=}"
+        fi
         # Readline has the word begin behind the sign, unless it was told otherwise.
         [[ $COMP_WORDBREAKS == *=* ]] || COMPREPLY=("${COMPREPLY[@]/#/$key=}")
+    elif [ -n "$live" ]; then
+        _txlb_from "$live" "$cur"
     else
         _txlb_from "$(for word in $(_txlb_keys "$verb"); do
             [[ "$given " == *" ${word%...} "* && $word != *... ]] || echo "${word%...}"
         done)" "$cur"
-        [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+    fi
+    [[ ${COMPREPLY[0]-} != *= ]] || compopt -o nospace
+    # Behind a colon, too.
+    if [[ $COMP_WORDBREAKS == *:* && $cur == *:* ]]; then
+        cur=${cur#*=}
+        COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*:}"}"}")
     fi
 }
 

@@ -1,6 +1,5 @@
 # Completion of txlb(8) for fish.
-# Knows options, verbs and what they take, and asks nobody: names of what there is are
-# completed at the prompt of "txlb ctl".
+# Knows options, verbs and what they take; names of what there is are asked of the running txlb.
 # Made by "make generate" from txlb's own tables: not to be changed by hand.
 
 # What the verb takes.
@@ -43,7 +42,7 @@ function __txlb_keys
         case delService
             echo 'service='
         case setService
-            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= firstBytesTimeout= before='
+            echo 'service= connectTimeout= idleTimeout= halfClosedTimeout= keepAlive= unackedTimeout= maxDuration= drainTimeout= endRate= firstBytesTimeout= log= before='
         case addListen
             echo 'service= ip= proxy= proxyFrom= mptcp= interface= mode= before='
         case setListen
@@ -74,6 +73,8 @@ function __txlb_keys
             echo 'service= group= host= client= idle= rate= force='
         case rebalance
             echo 'service= group= rate='
+        case undo
+            echo ' force='
         case saveConfig
             echo 'force='
         case reload
@@ -82,6 +83,8 @@ function __txlb_keys
             echo 'wait='
         case shutdown
             echo 'grace='
+        case status
+            echo 'service= group= host= problems'
         case ready
             echo 'service='
         case config
@@ -89,7 +92,7 @@ function __txlb_keys
         case complete
             echo 'line='
         case help
-            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance saveConfig reload resign resume reopenLog shutdown status sessions ready config diff complete help'
+            echo 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance undo saveConfig reload resign resume reopenLog upgrade shutdown status sessions ready config diff history complete help'
     end
 end
 
@@ -99,7 +102,7 @@ function __txlb_values
         case newGroup.source setGroup.source
             echo 'client'
         case setOption.name
-            echo 'config.watch admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections'
+            echo 'config.name config.watch admin admin.web admin.web.listen admin.web.enable admin.web.secure admin.web.refresh admin.web.cert admin.web.key admin.web.names admin.ssh admin.ssh.listen admin.ssh.enable manager.hostCheck.interval manager.hostCheck.enable manager.configCheck.interval manager.configCheck.enable manager.heartbeat.interval manager.heartbeat.enable control control.socket control.amp control.ampSocket control.ampMode logging.file logging.connections logging.format resolver.nameservers'
         case config.view
             echo 'effect running stored'
         case addHost.each setHost.each
@@ -116,7 +119,7 @@ function __txlb_values
             echo 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev'
         case addCheck.type setCheck.type
             echo 'tcp send http agent'
-        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen newGroup.mptcp delGroup.force enableGroup.force setGroup.failOpen setGroup.mptcp addCheck.log setCheck.log addListen.mptcp setListen.mptcp addRoute.force setRoute.force endSessions.force saveConfig.force reload.force
+        case addHost.backup delHost.force delAllHosts.force setHost.backup setHost.force setWeight.force drainHost.force hostAdminDown.force newGroup.failOpen newGroup.mptcp delGroup.force enableGroup.force setGroup.failOpen setGroup.mptcp addCheck.log setCheck.log setService.log addListen.mptcp setListen.mptcp addRoute.force setRoute.force endSessions.force undo.force saveConfig.force reload.force
             echo 'true false'
         case newGroup.initial setGroup.initial
             echo 'up down'
@@ -151,10 +154,26 @@ function __txlb_verb
     return 1
 end
 
-# Keys with values, behind a verb.
+# What a running txlb knows about the end of the line: words that need no quotes, or nothing if
+# none answers at once.
+function __txlb_live
+    set -l words (commandline -opc)
+    set -l socket
+    set -l at (contains -i -- -C $words); and set socket -C $words[(math $at + 1)]
+    set -l given (string match -r -- '.*[=:].*' $words)
+    set -l line (string join ' ' -- $argv[1] $given (commandline -ct))
+    txlb ctl $socket complete "line=$line" 2>/dev/null | string match -v -- '*"*'
+end
+
+# Keys with values or a place, behind a verb.
 function __txlb_pairs
     set -l verb (__txlb_verb); or return
     set -l word (commandline -ct)
+    set -l live (__txlb_live $verb)
+    if test (count $live) -gt 0
+        printf '%s\n' $live
+        return
+    end
     if string match -q -- '*=*' $word
         set -l key (string split -m 1 = -- $word)[1]
         for value in (string split -n ' ' -- (__txlb_values $verb.$key))
@@ -185,14 +204,14 @@ complete -c txlb -n '__txlb_command_is serve' -s l -r -F -a syslog -d 'log to th
 complete -c txlb -n '__txlb_command_is serve' -s w -x -d 'worker threads (one for each processor)'
 complete -c txlb -n '__txlb_command_is serve' -l no-sandbox -d 'do not restrict system calls, files and rights'
 complete -c txlb -n '__txlb_command_is serve' -s q -d 'log warnings and errors only'
-complete -c txlb -n '__txlb_command_is serve' -s v -d 'log more'
+complete -c txlb -n '__txlb_command_is serve' -s v -d 'log more; with -t, say what is looked at'
 complete -c txlb -n '__txlb_command_is serve' -s t -d 'check the configuration, then end'
 complete -c txlb -n '__txlb_command_is serve' -s T -d 'check it, and print what is in effect'
 complete -c txlb -n '__txlb_command_is serve' -l demo -d 'a working balancer over three built-in hosts, loopback only'
 complete -c txlb -n '__txlb_command_is serve' -s L -x -d 'no file: listen here'
 complete -c txlb -n '__txlb_command_is serve' -s B -x -d 'no file: a host to balance over'
 complete -c txlb -n '__txlb_command_is serve' -s S -x -a 'rand random roundr roundrobin leastc leastconns leastcrr leastconnsrr weightr weighted lweighted weightrr weightlc p2c maglev' -d 'no file: how to pick a host (weightlc)'
-complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload stop quit reopen pid' -d 'signal the txlb that holds the PID file, or print its process ID'
+complete -c txlb -n '__txlb_command_is serve' -s s -x -a 'reload upgrade stop quit reopen pid' -d 'signal the txlb that holds the PID file, or print its process ID'
 complete -c txlb -n '__txlb_command_is serve' -s V -l version -d 'print the version; twice, what it was built of, too'
 complete -c txlb -n '__txlb_command_is serve' -s h -l help -d 'print this'
 
@@ -234,17 +253,20 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a retryHost -d
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a endSession -d 'end one session, by its id as sessions shows it'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a endSessions -d 'end the sessions that are selected, at once or so many a second'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a rebalance -d 'end sessions, gradually, of hosts that have more than their share'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a undo -d 'take back the last change, or the one of this number in history'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a saveConfig -d 'write the running configuration to the file'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reload -d 'read the file again'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a resign -d 'say that nothing is ready, so that clients are sent elsewhere; serve on'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a resume -d 'take resign back'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reopenLog -d 'reopen the log'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a upgrade -d 'have the program at the same path take over; this process drains'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a shutdown -d 'stop; open sessions have so many seconds to end'
-complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a status -d 'show the status'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a status -d 'show the status, or a part of it: status web:main, status problems'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a sessions -d 'show the open sessions'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a ready -d 'say whether services can take new sessions; an error if not'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a config -d 'show the running configuration'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a diff -d 'show the changes that are not in the file'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a history -d 'show the last 100 changes, who made them and when'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a complete -d 'show completions of a line: choices for its last word'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a help -d 'show the commands, or what one of them takes'
 complete -c txlb -n __txlb_verb -a '(__txlb_pairs)'
