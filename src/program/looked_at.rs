@@ -87,14 +87,13 @@ fn addresses(config: &Config, resolutions: &Resolutions) -> Vec<String> {
     for (what, listen, options) in listeners(config) {
         match places_of_resolved(listen, resolutions) {
             Ok(places) => {
-                lines.extend(
-                    places
-                        .iter()
-                        .map(|place| match try_listen(place, &options) {
-                            Ok(_) => format!("{what} can listen at {place}"),
-                            Err(error) => format!("{what} at {place}: {error}"),
-                        }),
-                )
+                let tried = places
+                    .iter()
+                    .map(|place| match try_listen(place, &options) {
+                        Ok(()) => format!("{what} can listen at {place}"),
+                        Err(error) => format!("{what} at {place}: {error}"),
+                    });
+                lines.extend(tried);
             }
             Err(error) => lines.push(format!("{what} at {listen}: {error}")),
         }

@@ -83,6 +83,7 @@ impl Proxy<'_> {
     }
 
     /// Whether the group gets new sessions.
+    #[cfg(feature = "web")]
     pub(super) fn serves(&self) -> bool {
         self.service.serves(&self.group.name)
     }

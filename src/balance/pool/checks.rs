@@ -211,7 +211,8 @@ mod tests {
     fn a_host_that_returns_knows_the_checks_of_now() {
         let (mut pool, _) = pool("<check type='tcp'/>", HOST);
         let mut random = Random::new(1);
-        let mut context = PickContext::new(std::net::IpAddr::from([10, 0, 0, 9]), &[], 1, &mut random);
+        let mut context =
+            PickContext::new(std::net::IpAddr::from([10, 0, 0, 9]), &[], 1, &mut random);
         // A session keeps it known while it is away, and its group has no check any more.
         let picked = pool.pick(&mut context).unwrap();
         pool.configure(&group("<check type='tcp'/>", ""), 2);

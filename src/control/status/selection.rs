@@ -191,8 +191,8 @@ mod tests {
     }
 
     #[test]
-    fn problems_are_hosts_without_sessions_and_groups_without_hosts() {
-        assert_eq!(selected("status problems"), "web:main/b,s mail:mx/");
+    fn problems_are_hosts_that_nobody_took_out_and_groups_without_hosts() {
+        assert_eq!(selected("status problems"), "web:main/s mail:mx/");
         assert_eq!(selected("status problems fine"), "");
     }
 }

@@ -253,7 +253,7 @@ mod tests {
         say(&queue, EntryKind::Session, "client web web:main/a");
         say(&queue, EntryKind::Event, &"ä".repeat(2000));
         assert_eq!(daemon.read(), tag(30) + "INFO  one\\ntwo");
-        assert_eq!(daemon.read(), tag(30) + "client web web:main/a");
+        assert_eq!(daemon.read(), tag(30) + "INFO  client web web:main/a");
         let long = daemon.read();
         assert!(
             (1020..=1024).contains(&long.len()) && long.ends_with("ä..."),
@@ -266,10 +266,10 @@ mod tests {
         let mut daemon = Daemon::start("restart");
         let queue = daemon.log();
         say(&queue, EntryKind::Session, "one");
-        assert_eq!(daemon.read(), tag(30) + "one");
+        assert_eq!(daemon.read(), tag(30) + "INFO  one");
         daemon.restart();
         say(&queue, EntryKind::Session, "two");
-        assert_eq!(daemon.read(), tag(30) + "two");
+        assert_eq!(daemon.read(), tag(30) + "INFO  two");
     }
 
     #[test]
@@ -287,9 +287,9 @@ mod tests {
         let mut received = [daemon.read(), daemon.read()];
         received.sort();
         let lost = tag(28) + "WARN  5 log lines were lost";
-        assert_eq!(received, [lost, tag(30) + "here"]);
+        assert_eq!(received, [lost, tag(30) + "INFO  here"]);
         say(&queue, EntryKind::Session, "again");
-        assert_eq!(daemon.read(), tag(30) + "again");
+        assert_eq!(daemon.read(), tag(30) + "INFO  again");
     }
 
     #[test]

@@ -560,7 +560,7 @@ fn what_was_there_before_is_told_of_what_a_verb_sets() {
         ),
         (
             "delHost service=s group=g ip=a:1",
-            Some("name=\"a b\" weight=3 state=up backup=false"),
+            Some("name=\"a b\" weight=3 state=up backup=false each=false"),
         ),
         ("enableGroup service=s group=h", Some("group=g")),
         (
