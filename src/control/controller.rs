@@ -136,8 +136,6 @@ pub(super) struct Controller {
     pub(super) autosave: Autosave,
     pub(super) watch: FileWatch,
     pub(super) stopping: bool,
-    /// Whether `resign` was said: the services serve, and are not ready.
-    pub(super) resigned: bool,
     pub(super) ending: Ending,
     pub(super) history: UndoHistory,
     pub(super) last_reload: Option<Outcome>,
@@ -161,7 +159,6 @@ impl Controller {
             autosave,
             watch: FileWatch::default(),
             stopping: false,
-            resigned: false,
             ending: Ending::default(),
             history: UndoHistory::default(),
             last_reload: None,

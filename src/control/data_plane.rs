@@ -38,6 +38,8 @@ use crate::relay::{
 pub struct DataPlane {
     pub(super) config: Config,
     pub(super) generation: u64,
+    /// Whether `resign` was said: the services serve, and are not ready.
+    pub(super) resigned: bool,
     pub(super) wanted: WantedListeners,
     pub(super) listeners: Listeners,
     pub(super) running: Running,
@@ -415,6 +417,7 @@ impl Bound {
             Clock::continued(it.now_ms, it.started_wall_ms)
         });
         let generation = known.map_or(0, |it| it.generation);
+        let resigned = known.is_some_and(|it| it.resigned);
         let options = self.options;
         let count = options.workers;
         let shared = Arc::new(Shared::new(clock.clone(), count, fd_budget::pipes(count)));
@@ -429,6 +432,7 @@ impl Bound {
         let mut data_plane = DataPlane {
             config: Config::default(),
             generation,
+            resigned,
             wanted: WantedListeners::new(),
             listeners: self.listeners,
             running: Running::default(),

@@ -32,6 +32,8 @@ pub(super) struct History {
     pub(super) started_wall_ms: u64,
     /// The number of its configuration.
     pub(super) generation: u64,
+    /// Whether it says that it is not ready, though it serves.
+    pub(super) resigned: bool,
     /// Sessions by how they ended.
     pub(super) ended: Vec<(EndReason, u64)>,
     /// Recent events: when, their kind and text.
@@ -64,6 +66,7 @@ impl History {
             .with("now", self.now_ms)
             .with("started", self.started_wall_ms)
             .with("generation", self.generation)
+            .with("resigned", self.resigned)
             .end();
         for (reason, sessions) in &self.ended {
             let line = Line::new("ended").with("reason", reason.as_str());
@@ -134,6 +137,7 @@ impl History {
                 self.now_ms = line.number("now");
                 self.started_wall_ms = line.number("started");
                 self.generation = line.number("generation");
+                self.resigned = line.parsed("resigned").unwrap_or_default();
             }
             "ended" => {
                 let reason = line.text("reason");
@@ -444,6 +448,7 @@ mod tests {
             now_ms: 77,
             started_wall_ms: 1_000_000_000_000,
             generation: 4,
+            resigned: true,
             ended: vec![(EndReason::Finished, 2)],
             events: Topic::ALL
                 .map(|it| (1, it, "a\tb \u{202e}".to_owned()))

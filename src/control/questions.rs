@@ -45,7 +45,6 @@ impl Controller {
         let file = self.stored.as_ref().map(|it| it.file.path().to_owned());
         Status {
             stopping: self.stopping,
-            resigned: self.resigned,
             stored: StoredStatus {
                 file,
                 unsaved,

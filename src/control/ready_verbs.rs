@@ -9,12 +9,12 @@ pub(super) const RESIGNED: &str = "resigned: not ready any more, and whoever com
 impl Controller {
     /// Executes `resign` and `resume`: says whether what asks for readiness shall send clients here.
     pub(super) fn resign(&mut self, resign: bool) -> Response {
-        let message = match (self.resigned, resign) {
+        let message = match (self.data_plane.resigned, resign) {
             (was, is) if was == is => "nothing has changed: it is so already",
             (_, true) => RESIGNED,
             (_, false) => "resumed: ready again if the services are",
         };
-        self.resigned = resign;
+        self.data_plane.resigned = resign;
         self.answer(Ok(message.to_owned())).with_message()
     }
 

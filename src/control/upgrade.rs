@@ -313,6 +313,7 @@ impl DataPlane {
             now_ms,
             started_wall_ms: shared.clock.wall_ms(0),
             generation: self.generation,
+            resigned: self.resigned,
             ended: ended.to_vec(),
             events: shared.recent_events.history(),
             services: HashMap::new(),

@@ -254,7 +254,7 @@ fn snapshot(data_plane: &DataPlane) -> Status {
         workers: data_plane.workers.len(),
         generation: data_plane.generation,
         stopping: false,
-        resigned: false,
+        resigned: data_plane.resigned,
         stored: StoredStatus::default(),
         open: shared.handoffs.open_sessions(),
         capacity: shared.capacity.load(Ordering::Relaxed),
