@@ -544,7 +544,7 @@ def filter_and_tick(scene):
         scene.visit_in_vain()
         expect(page.locator("#tools")).to_contain_text("1 of 4 hosts")
         expect(row(page, "one").locator(".state")).to_have_text("failed")
-        expect(page.locator("#strip .tile")).to_contain_text("0/4 up")
+        expect(page.locator("#strip .tile")).to_contain_text("1/4 up")
         # The address alone shows the same without a script.
         scene.url += "?problems=1&sort=open"
     with scene.page(java_script_enabled=False) as page:

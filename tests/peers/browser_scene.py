@@ -112,11 +112,11 @@ class Scene:
 
     def visit_in_vain(self):
         """A client for whom there is no host."""
-        with socket.create_connection(told(self.service), timeout=15) as client:
-            try:
+        try:
+            with socket.create_connection(told(self.service), timeout=15) as client:
                 assert not client.recv(6)
-            except ConnectionError:
-                pass
+        except ConnectionError:
+            pass
 
     def client(self):
         client = socket.create_connection(told(self.service), timeout=15)
