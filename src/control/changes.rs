@@ -144,31 +144,36 @@ impl Controller {
 
     /// Executes the verb `undo`.
     pub(super) fn undo(&mut self, actor: &Actor, change: Option<u64>, force: bool) -> Response {
-        let outcome = self.try_undo(actor, change, force);
-        self.answer(outcome)
+        match self.try_undo(actor, change, force) {
+            Ok((message, lines)) => self.answer(Ok(message)).with(ResponseData::Lines(lines)),
+            Err(why) => self.answer(Err(why)),
+        }
     }
+
+    /// Says what was done, and by which verbs.
 
     fn try_undo(
         &mut self,
         actor: &Actor,
         change: Option<u64>,
         force: bool,
-    ) -> Result<String, String> {
+    ) -> Result<(String, Vec<String>), String> {
         let Undo { generation, verbs } = self.history.undo(change, self.data_plane.config())?;
         // Verbs between two configurations insist where hosts that are not seen to fail would do.
         let verbs: Vec<Verb> = verbs.into_iter().map(|it| it.with_force(force)).collect();
         let before = self.data_plane.generation();
         let notes = self.try_change(actor, &verbs)?;
         if self.data_plane.generation() == before {
-            return Ok(notes);
+            return Ok((notes, Vec::new()));
         }
         self.history.mark_undo(generation);
         let done = format!("generation {generation} is undone");
-        Ok([done, notes]
+        let texts: Vec<_> = [done, notes]
             .into_iter()
             .filter(|text| !text.is_empty())
-            .collect::<Vec<_>>()
-            .join("; "))
+            .collect();
+        let lines = verbs.iter().map(Verb::to_string).collect();
+        Ok((texts.join("; "), lines))
     }
 
     /// Puts `next` in force. The caller commits the log last, once everything is logged.

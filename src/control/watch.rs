@@ -85,11 +85,11 @@ impl FileWatch {
         self.found = None;
     }
 
-    /// Whether this content was found the second time, and is not `known`.
+    /// Whether this content was found the second time, and is not `known`; or is, after another one
+    /// was tried: then what is said of the last reload is over.
     fn is_new(&mut self, content: Result<&[u8], &io::Error>, known: &[u8]) -> bool {
         if content.is_ok_and(|bytes| bytes == known) {
-            self.found = None;
-            return false;
+            return self.found.take().is_some_and(|found| found.was_tried);
         }
         let mut hasher = DefaultHasher::new();
         content.map_err(io::Error::kind).hash(&mut hasher);
@@ -142,7 +142,9 @@ mod tests {
             [false, false, false, true]
         );
         // What was refused, and comes again after another one, is tried again.
-        assert_eq!([KNOWN, b"d", b"d"].map(&mut finds), [false, false, true]);
+        assert_eq!([KNOWN, b"d", b"d"].map(&mut finds), [true, false, true]);
+        // One that was written for a moment only was not tried.
+        assert_eq!([KNOWN, b"e", KNOWN].map(&mut finds), [true, false, false]);
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) ->
     }
     let config = &reading.config;
     warn_if_page_is_exposed(file, config)?;
-    check_secrets(file, config)?;
+    let secrets = check_secrets(file, config);
     if output != CheckOutput::Warnings {
         if lacks_right {
             let why = Error::ClientAddresses;
@@ -75,8 +75,15 @@ pub(crate) fn run(file: &Path, startup: &StartupOptions, output: CheckOutput) ->
         if output == CheckOutput::Details {
             looked_at::print(file, config, &resolutions, user, lacks_right)?;
         }
-        check_surroundings(file, config, &resolutions, output)?;
+        // What a start would stumble over first comes last, and its status counts.
+        if let Err(first) = check_surroundings(file, config, &resolutions, output) {
+            if let Err(other) = secrets {
+                exit::print_error(&other.message)?;
+            }
+            return Err(first);
+        }
     }
+    secrets?;
     match output {
         CheckOutput::Config => exit::print(&print(config)),
         CheckOutput::Verdict | CheckOutput::Details => {

@@ -185,21 +185,7 @@ fn verbs_know_members_and_the_file_does_not() {
         &format!("name={other}"),
     ]);
     assert!(refused.contains("would have no usable host"), "{refused}");
-    for verb in [
-        "delHost",
-        "setWeight weight=3",
-        "setHost weight=3",
-        "setHost rename=x",
-    ] {
-        let mut words: Vec<&str> = verb.split(' ').collect();
-        let name = format!("name={other}");
-        words.extend(["service=web", "group=main", name.as_str()]);
-        let refused = lb.refused(&words);
-        assert!(
-            refused.contains("comes and goes with the name"),
-            "{refused}"
-        );
-    }
+    a_member_is_not_changed(&lb, &other);
     let refused = lb.refused(&[
         "drainHost",
         "service=web",
@@ -231,6 +217,25 @@ fn verbs_know_members_and_the_file_does_not() {
     let said = lb.tell(&["endSessions", "service=web", "host=app"]);
     assert!(said.contains("1 session ended"), "{said}");
     session.wait_end();
+}
+
+/// It comes, goes and weighs as its name says.
+fn a_member_is_not_changed(lb: &Controlled, member: &str) {
+    for verb in [
+        "delHost",
+        "setWeight weight=3",
+        "setHost weight=3",
+        "setHost rename=x",
+    ] {
+        let mut words: Vec<&str> = verb.split(' ').collect();
+        let name = format!("name={member}");
+        words.extend(["service=web", "group=main", name.as_str()]);
+        let refused = lb.refused(&words);
+        assert!(
+            refused.contains("comes and goes with the name"),
+            "{refused}"
+        );
+    }
 }
 
 #[test]

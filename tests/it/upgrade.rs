@@ -362,32 +362,38 @@ fn a_program_that_does_not_serve_changes_nothing() {
         ),
         (&with_file(good.replacen("<group", &elsewhere, 1)), "in use"),
     ];
-    let before = (txlb.process(), descriptors(txlb.txlb.pid()).len());
     for (make, expected) in table {
         make(&txlb);
-        let mut session = Session::open(address);
-        let refused = txlb.ask(&["upgrade"]);
-        assert_eq!(refused.status, Some(1), "{expected}: {refused:?}");
-        assert!(
-            refused.stderr.contains("nothing has changed"),
-            "{refused:?}"
-        );
-        assert!(refused.stderr.contains(expected), "{expected}: {refused:?}");
-        session.echo(100);
-        session.close();
-        assert_eq!(who(address), "a");
-        assert_eq!(txlb.held_by(), before.0, "{expected}");
-        let status = txlb.tell(&["--json", "status"]);
-        assert_eq!(status_process(&status), before.0, "{expected}");
-        until("no descriptor is left", || {
-            descriptors(txlb.txlb.pid()).len() == before.1
-        });
+        nothing_changes(&txlb, expected);
         txlb.folder.write("config.xml", &good);
     }
     let mut txlb = txlb;
     txlb.restore();
     txlb.upgrade(Upgradable::by_verb);
     assert_eq!(who(address), "a");
+}
+
+/// An upgrade fails for this reason, and a session is served meanwhile.
+fn nothing_changes(txlb: &Upgradable, expected: &str) {
+    let address = txlb.txlb.address();
+    let before = (txlb.process(), descriptors(txlb.txlb.pid()).len());
+    let mut session = Session::open(address);
+    let refused = txlb.ask(&["upgrade"]);
+    assert_eq!(refused.status, Some(1), "{expected}: {refused:?}");
+    assert!(
+        refused.stderr.contains("nothing has changed"),
+        "{refused:?}"
+    );
+    assert!(refused.stderr.contains(expected), "{expected}: {refused:?}");
+    session.echo(100);
+    session.close();
+    assert_eq!(who(address), "a");
+    assert_eq!(txlb.held_by(), before.0, "{expected}");
+    let status = txlb.tell(&["--json", "status"]);
+    assert_eq!(status_process(&status), before.0, "{expected}");
+    until("no descriptor is left", || {
+        descriptors(txlb.txlb.pid()).len() == before.1
+    });
 }
 
 #[test]

@@ -132,7 +132,9 @@
 
   async function fetchLive() {
     const asked = location.search;
-    const answer = await fetch("live" + asked, { cache: "no-store", signal: AbortSignal.timeout(timeout) });
+    // An address with a name and a password is no base for others.
+    const base = location.origin + location.pathname.replace(/[^/]*$/, "");
+    const answer = await fetch(base + "live" + asked, { cache: "no-store", signal: AbortSignal.timeout(timeout) });
     denied = answer.status === 401 || answer.status === 403;
     if (denied) {
       return showError("You are not logged in any more. What is shown is from " + asOf() + ": reload the page.");
