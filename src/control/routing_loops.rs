@@ -7,7 +7,7 @@
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::resolver::Resolution;
@@ -33,7 +33,7 @@ pub(super) struct LocalService {
 /// Listeners by port or path, to find the service behind an address.
 struct Ports<'a> {
     by_port: BTreeMap<u16, Vec<(usize, BindAddress)>>,
-    by_path: BTreeMap<Arc<Path>, usize>,
+    by_path: BTreeMap<PathBuf, usize>,
     is_local: &'a dyn Fn(IpAddr) -> bool,
 }
 
@@ -50,7 +50,7 @@ impl<'a> Ports<'a> {
                     .entry(place.port())
                     .or_default()
                     .push((service, place)),
-                ListenPlace::Unix(path) => drop(by_path.insert(path, service)),
+                ListenPlace::Unix(path) => drop(by_path.insert(real_path(&path), service)),
             }
         }
         Ports {
@@ -64,7 +64,7 @@ impl<'a> Ports<'a> {
     fn may_have(&self, host: &Address) -> bool {
         match host {
             Address::Ip(host) => host.port() == 0 || self.by_port.contains_key(&host.port()),
-            Address::Unix(path) => self.by_path.contains_key(path),
+            Address::Unix(path) => self.by_path.contains_key(&real_path(path)),
         }
     }
 
@@ -73,7 +73,10 @@ impl<'a> Ports<'a> {
     fn services_behind(&self, from: Origin, host: &Address) -> BTreeSet<usize> {
         let host = match host {
             Address::Ip(host) => *host,
-            Address::Unix(path) => return self.by_path.get(path).copied().into_iter().collect(),
+            Address::Unix(path) => {
+                let service = self.by_path.get(&real_path(path));
+                return service.copied().into_iter().collect();
+            }
         };
         // The system connects to the loopback where the address is unspecified.
         let ip = match host.ip().to_canonical() {
@@ -104,6 +107,16 @@ impl<'a> Ports<'a> {
         });
         at_each.collect()
     }
+}
+
+/// One path of all that lead to a socket, whether it is there yet or not.
+fn real_path(path: &Path) -> PathBuf {
+    let in_folder = || {
+        let folder = path.parent()?.canonicalize().ok()?;
+        Some(folder.join(path.file_name()?))
+    };
+    let found = path.canonicalize().ok().or_else(in_folder);
+    found.unwrap_or_else(|| path.to_owned())
 }
 
 /// Where sessions come from.
@@ -332,6 +345,8 @@ mod tests {
     fn a_host_at_a_path_may_be_a_listener_of_its_own_too() {
         assert_eq!(warned(&[("a", "unix:/run/a", "unix:/run/a")]), ["a/g/h0"]);
         assert!(warned(&[("a", "unix:/run/a", "unix:/run/b")]).is_empty());
+        // Other ways to the same folder.
+        assert_eq!(warned(&[("a", "unix:/a", "unix:/usr/../a")]), ["a/g/h0"]);
         let circle = [("a", "unix:/run/a", "lb:1"), ("b", "*:1", "unix:/run/a")];
         assert_eq!(warned(&circle), ["b/g/h0"]);
     }
