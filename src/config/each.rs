@@ -108,14 +108,16 @@ impl Record {
     }
 
     /// Whether sessions can go there: it is the address of one machine, and says which.
-    fn is_usable(&self) -> bool {
-        // Of the link-local ones, a record cannot tell the interface.
-        let is_link_local = match self.ip {
+    pub fn is_usable(&self) -> bool {
+        // An IPv4 address in an IPv6 one leads where the IPv4 one does.
+        let ip = self.ip.to_canonical();
+        let is_special = match ip {
+            // Of the link-local ones, a record cannot tell the interface.
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
-            IpAddr::V4(_) => false,
+            IpAddr::V4(ip) => ip.is_broadcast(),
         };
         let has_port = self.srv.as_ref().is_none_or(|srv| srv.port != 0);
-        has_port && !self.ip.is_unspecified() && !self.ip.is_multicast() && !is_link_local
+        has_port && !ip.is_unspecified() && !ip.is_multicast() && !is_special
     }
 }
 
@@ -304,6 +306,8 @@ mod tests {
             // Nobody's.
             at("0.0.0.0"),
             at("224.0.0.1"),
+            at("255.255.255.255"),
+            at("::ffff:0.0.0.0"),
             at("fe80::1"),
             at("::"),
         ];

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::member_count::MemberCount;
 use super::resolutions::Resolutions;
 use super::resolver::{Found, Known, Resolver, answer_all};
 use super::threads::PanicGuard;
@@ -78,11 +79,12 @@ impl Members {
         });
         let nameservers = Nameservers::default();
         let (theirs, on_answer) = (Arc::clone(&nameservers), Arc::clone(&expansions));
+        let asking = Arc::clone(&expansions);
         let resolver = Resolver::new(
             "members",
             Box::new(move |question| {
                 let nameservers = lock(&theirs).clone();
-                look_up(question, &nameservers)
+                asking.look_up(question, &nameservers)
             }),
             Box::new(move |question, answer| {
                 let _watch = panic_guard.watch("members");
@@ -160,6 +162,9 @@ impl Members {
         state
             .failing
             .retain(|question, _| wanted.contains(question));
+        state
+            .incomplete
+            .retain(|question, _| wanted.contains(question));
         state.groups.retain(|key, _| {
             let service = config.services.iter().find(|it| it.name == key.service);
             let group = service.and_then(|it| it.groups.iter().find(|it| it.name == key.group));
@@ -191,12 +196,14 @@ impl Members {
             .filter_map(|template| {
                 let question = Question::of(template)?;
                 let members = expansion.members.iter();
+                let failure = state.failing.get(&question);
+                let failure = failure.or_else(|| state.incomplete.get(&question));
                 Some(MemberCount {
                     name: template.name.clone(),
                     endpoint: template.address.to_string(),
                     each: template.each.as_str(),
                     members: members.filter(|it| template.has_member(it)).count(),
-                    failure: state.failing.get(&question).cloned(),
+                    failure: failure.cloned(),
                 })
             })
             .collect()
@@ -224,45 +231,6 @@ impl Members {
     }
 }
 
-/// The members of a template, as operators see them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MemberCount {
-    /// Name of the template.
-    pub name: String,
-    /// Its address, as configured: the name.
-    pub endpoint: String,
-    /// What tells of its members, as in the file: `true` or `srv`.
-    pub each: &'static str,
-    /// Members that it has now.
-    pub members: usize,
-    /// Why the last question was not answered, if so.
-    pub failure: Option<String>,
-}
-
-impl MemberCount {
-    /// What it is and has, in words.
-    pub(crate) fn words(&self) -> String {
-        let MemberCount {
-            name,
-            endpoint,
-            members,
-            ..
-        } = self;
-        let what = match self.each == Each::Srv.as_str() {
-            true => "each record SRV",
-            false => "each address",
-        };
-        let has = plural(*members, "member");
-        let failure = self.failure.iter();
-        let failure = failure.map(|why| format!("; not known now: {}", why.escape_debug()));
-        format!(
-            "host {name} is {what} of {endpoint}: {has}{}",
-            failure.collect::<String>()
-        )
-    }
-}
-
 /// The groups with templates, and the members that these have.
 struct Expansions {
     resolutions: Arc<Resolutions>,
@@ -275,6 +243,8 @@ struct State {
     answers: HashMap<Question, Vec<Record>>,
     /// Questions whose last answer was none, and why. Each is logged once.
     failing: HashMap<Question, String>,
+    /// Questions of whose last answer some is not known, and why. Each is logged once.
+    incomplete: HashMap<Question, String>,
     groups: HashMap<GroupKey, Expansion>,
 }
 
@@ -384,6 +354,33 @@ impl Expansions {
         state.groups.insert(key, expansion);
         drop(state);
         lines.iter().for_each(|line| log::info!("{line}"));
+    }
+
+    /// Looks a question up; says once that some of its answer is not known.
+    fn look_up(
+        &self,
+        question: &Question,
+        nameservers: &[SocketAddr],
+    ) -> io::Result<Found<Record>> {
+        let former = lock(&self.state).answers.get(question).cloned();
+        let (found, unknown) = look_up(question, nameservers, &former.unwrap_or_default())?;
+        let mut state = lock(&self.state);
+        let was = match &unknown {
+            Some(why) => state.incomplete.insert(question.clone(), why.clone()),
+            None => state.incomplete.remove(question),
+        };
+        drop(state);
+        let name = &question.name;
+        match unknown {
+            Some(why) if was.is_none() => log::warn!(
+                "some members of {name} are not known: {}; those that it had stay. Look at the \
+                 target, and whether its name server answers",
+                why.escape_debug()
+            ),
+            None if was.is_some() => log::info!("all members of {name} are known now"),
+            _ => {}
+        }
+        Ok(found)
     }
 
     /// Applies a fresh answer.
@@ -550,13 +547,20 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
+/// The answer, and what is to be said of members that are not known.
+type Answer = (Found<Record>, Option<String>);
+
 #[cfg(feature = "dns")]
-fn look_up(question: &Question, nameservers: &[SocketAddr]) -> io::Result<Found<Record>> {
-    super::dns::look_up(question, nameservers)
+fn look_up(
+    question: &Question,
+    nameservers: &[SocketAddr],
+    former: &[Record],
+) -> io::Result<Answer> {
+    super::dns::look_up(question, nameservers, former)
 }
 
 #[cfg(not(feature = "dns"))]
-fn look_up(_: &Question, _: &[SocketAddr]) -> io::Result<Found<Record>> {
+fn look_up(_: &Question, _: &[SocketAddr], _: &[Record]) -> io::Result<Answer> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -566,7 +570,9 @@ fn look_up(_: &Question, _: &[SocketAddr]) -> io::Result<Found<Record>> {
 /// The system has no thread for it.
 pub fn member_warnings(config: &Config, timeout: Duration) -> io::Result<Vec<String>> {
     let nameservers = config.resolver.nameservers.clone();
-    let lookup = Box::new(move |question: &Question| look_up(question, &nameservers));
+    let lookup = Box::new(move |question: &Question| {
+        look_up(question, &nameservers, &[]).map(|(found, _)| found)
+    });
     let answers = answer_all(questions(config).into_iter().collect(), lookup, timeout)?;
     let warning = |(question, answer): (Question, Result<Vec<Record>, String>)| match answer {
         Err(reason) => Some(format!(

@@ -38,20 +38,25 @@ const HOSTS_TTL: Duration = Duration::from_secs(10);
 const MOST_ALIASES: usize = 8;
 
 /// Finds the members of a name, sorted. Asks `nameservers`, or those of the system if there are
-/// none.
+/// none. A target of a record SRV that cannot be asked for is where it was in `former`. What is
+/// said of such targets is the second part.
 ///
 /// # Errors
 /// No server answers, or the name has no member: the text says which.
 pub(super) fn look_up(
     question: &Question,
     nameservers: &[SocketAddr],
-) -> io::Result<Found<Record>> {
+    former: &[Record],
+) -> io::Result<(Found<Record>, Option<String>)> {
     let environment = Environment::read();
     if question.each == Each::Address {
         let listed = environment.listed(&question.name);
         if !listed.is_empty() {
-            let answers = listed.into_iter().map(Record::at).collect();
-            return Ok(sorted(answers, HOSTS_TTL));
+            let answers = usable(listed.into_iter().map(Record::at));
+            return match answers.is_empty() {
+                true => Err(io::Error::other(NO_USABLE)),
+                false => Ok((sorted(answers, HOSTS_TTL), None)),
+            };
         }
     }
     let client = Client {
@@ -61,11 +66,11 @@ pub(super) fn look_up(
     let mut why = None;
     for name in environment.candidates(&question.name) {
         let found = match question.each {
-            Each::Srv => client.services(&name)?,
+            Each::Srv => client.services(&name, former)?,
             Each::Address | Each::No => client.addresses(&name)?,
         };
         match found {
-            Members::Some(found) => return Ok(found),
+            Members::Some(found, unknown) => return Ok((found, unknown)),
             // What the first candidate lacks is what the name lacks.
             Members::None(reason) => why = why.or(Some(reason)),
         }
@@ -79,9 +84,16 @@ const NO_ADDRESS: &str = "the name has no address (records A and AAAA)";
 const NO_SERVICE: &str = "the name has no record SRV";
 const NO_TARGET: &str = "no target of its records SRV has an address";
 
+const NO_USABLE: &str = "the name has no usable address and port: 0.0.0.0, ::, multicast, \
+                         broadcast and link-local addresses and port 0 are no machine's";
+
+/// The longest time until a target is asked for again that could not be.
+const FAILED_TARGET_TTL: u32 = 10;
+
 /// What a name has.
 enum Members {
-    Some(Found<Record>),
+    /// These, and what is to be said of targets that cannot be asked for.
+    Some(Found<Record>, Option<String>),
     /// Nothing, for this reason.
     None(&'static str),
 }
@@ -136,34 +148,35 @@ impl Client {
     /// away.
     fn addresses(&self, name: &str) -> io::Result<Members> {
         let mut found: Vec<Record> = Vec::new();
-        let (mut exists, mut ttl) = (false, None);
+        let (mut exists, mut is_empty, mut ttl) = (false, true, None);
         for kind in [Kind::A, Kind::Aaaa] {
             let records = self.records(name, kind)?;
             exists |= records.exists;
             if !records.data.is_empty() {
+                is_empty = false;
                 ttl = ttl.into_iter().chain(records.ttl).min();
             }
             let addresses = records.data.into_iter().filter_map(Data::into_address);
-            found.extend(addresses.map(Record::at));
+            found.extend(usable(addresses.map(Record::at)));
             // A name that does not exist has no address of the other family.
             if !exists {
                 break;
             }
         }
-        Ok(match (found.is_empty(), exists) {
-            (false, _) => Members::Some(sorted(found, clamp_ttl(ttl))),
-            (true, true) => Members::None(NO_ADDRESS),
-            (true, false) => Members::None(NO_SUCH_NAME),
+        Ok(match (found.is_empty(), is_empty, exists) {
+            (false, ..) => Members::Some(sorted(found, clamp_ttl(ttl)), None),
+            (true, false, _) => Members::None(NO_USABLE),
+            (true, true, true) => Members::None(NO_ADDRESS),
+            (true, true, false) => Members::None(NO_SUCH_NAME),
         })
     }
 
-    fn services(&self, name: &str) -> io::Result<Members> {
+    /// Targets that cannot be asked for are where they were in `former`, so that one of them holds
+    /// up no other.
+    fn services(&self, name: &str, former: &[Record]) -> io::Result<Members> {
         let records = self.records(name, Kind::Srv)?;
-        let mut services: Vec<Service> = records
-            .data
-            .into_iter()
-            .filter_map(Data::into_service)
-            .collect();
+        let services = records.data.into_iter().filter_map(Data::into_service);
+        let mut services: Vec<Service> = services.collect();
         if services.is_empty() {
             let why = match records.exists {
                 true => NO_SERVICE,
@@ -178,35 +191,40 @@ impl Client {
         for (name, ip) in records.others {
             known.entry(name).or_default().push(ip);
         }
-        let mut found = Vec::new();
+        let mut failed = Vec::new();
+        let (mut found, mut is_empty) = (Vec::new(), true);
         for (index, service) in services.into_iter().enumerate() {
-            if index >= Host::MOST_MEMBERS && !known.contains_key(&service.target) {
-                // It would be left out.
-                continue;
-            }
             if !known.contains_key(&service.target) {
-                let (addresses, own_ttl) = self.addresses_of_target(&service.target)?;
-                ttl = ttl.into_iter().chain(own_ttl).min();
+                if index >= Host::MOST_MEMBERS {
+                    // It would be left out.
+                    continue;
+                }
+                let addresses = match self.addresses_of_target(&service.target) {
+                    Ok((addresses, own_ttl)) => {
+                        ttl = ttl.into_iter().chain(own_ttl).min();
+                        addresses
+                    }
+                    Err(error) => {
+                        ttl = ttl.into_iter().chain([FAILED_TARGET_TTL]).min();
+                        failed.push((service.target.clone(), error));
+                        former_addresses(former, &service.target)
+                    }
+                };
                 known.insert(service.target.clone(), addresses);
             }
             let addresses = known.get(&service.target).into_iter().flatten();
+            let records: Vec<Record> = addresses.map(|ip| service_record(&service, *ip)).collect();
+            is_empty &= records.is_empty();
             // IPv4 comes first in this order.
-            if let Some(ip) = addresses.min() {
-                found.push(Record {
-                    ip: *ip,
-                    srv: Some(SrvRecord {
-                        priority: service.priority,
-                        target: service.target,
-                        port: service.port,
-                        weight: service.weight,
-                    }),
-                });
-            }
+            found.extend(usable(records.into_iter()).into_iter().min());
         }
-        Ok(match found.is_empty() {
-            true => Members::None(NO_TARGET),
-            false => Members::Some(sorted(found, clamp_ttl(ttl))),
-        })
+        let unknown = failed_targets(&failed);
+        match (found.is_empty(), unknown) {
+            (true, Some(unknown)) => Err(io::Error::other(unknown)),
+            (true, None) if is_empty => Ok(Members::None(NO_TARGET)),
+            (true, None) => Ok(Members::None(NO_USABLE)),
+            (false, unknown) => Ok(Members::Some(sorted(found, clamp_ttl(ttl)), unknown)),
+        }
     }
 
     /// The addresses of a target; none if it has none.
@@ -221,6 +239,39 @@ impl Client {
         }
         Ok((Vec::new(), None))
     }
+}
+
+fn service_record(service: &Service, ip: IpAddr) -> Record {
+    Record {
+        ip,
+        srv: Some(SrvRecord {
+            priority: service.priority,
+            target: service.target.clone(),
+            port: service.port,
+            weight: service.weight,
+        }),
+    }
+}
+
+/// Where a target was.
+fn former_addresses(former: &[Record], target: &str) -> Vec<IpAddr> {
+    let of_target = |it: &&Record| it.srv.as_ref().is_some_and(|srv| srv.target == target);
+    former.iter().filter(of_target).map(|it| it.ip).collect()
+}
+
+/// What is to be said of targets that cannot be asked for: the first, and how many others.
+fn failed_targets(failed: &[(String, io::Error)]) -> Option<String> {
+    let (target, error) = failed.first()?;
+    let others = match failed.len() - 1 {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    Some(format!("the target {target}{others}: {error}"))
+}
+
+/// Those where sessions can go.
+fn usable(records: impl Iterator<Item = Record>) -> Vec<Record> {
+    records.filter(Record::is_usable).collect()
 }
 
 fn clamp_ttl(seconds: Option<u32>) -> Duration {

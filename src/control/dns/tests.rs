@@ -243,7 +243,7 @@ fn client(servers: &[SocketAddr]) -> Client {
 
 fn addresses(servers: &[SocketAddr]) -> Result<Vec<String>, String> {
     match client(servers).addresses("web.test") {
-        Ok(Members::Some(found)) => {
+        Ok(Members::Some(found, _)) => {
             let ips = found.answers.into_iter().map(|it| it.ip.to_string());
             Ok(ips.collect())
         }
@@ -385,7 +385,7 @@ fn aliases_in_several_answers_are_followed_to_their_end() {
             (false, false) => answer(query, &[], &[]),
         }]
     });
-    let Ok(Members::Some(found)) = client(&[chain]).addresses("web.test") else {
+    let Ok(Members::Some(found, _)) = client(&[chain]).addresses("web.test") else {
         panic!("no members");
     };
     assert_eq!(found.answers, [Record::at([10, 0, 0, 7].into())]);
@@ -418,7 +418,7 @@ fn targets_of_services_are_asked_for_where_the_answer_lacks_them() {
             _ => refusal(query, RCODE::NameError),
         }]
     });
-    let Ok(Members::Some(found)) = client(&[consul]).services("_web._tcp.test") else {
+    let Ok(Members::Some(found, _)) = client(&[consul]).services("_web._tcp.test", &[]) else {
         panic!("no members");
     };
     let seen: Vec<_> = found
@@ -439,6 +439,92 @@ fn targets_of_services_are_asked_for_where_the_answer_lacks_them() {
     );
     assert_eq!(found.ttl, Duration::from_secs(4));
     assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_answer_with_nobodys_addresses_alone_is_no_answer() {
+    for (a, aaaa) in [
+        ("web.test 9 A 0.0.0.0", "web.test 9 AAAA ::"),
+        ("web.test 9 A 224.0.0.1", "web.test 9 AAAA ff02::1"),
+        (
+            "web.test 9 A 255.255.255.255",
+            "web.test 9 AAAA ::ffff:0.0.0.0",
+        ),
+    ] {
+        let blocker = server(move |query, _| {
+            let parsed = Packet::parse(query).unwrap();
+            let asks_a = parsed.questions[0].qtype == simple_dns::QTYPE::TYPE(simple_dns::TYPE::A);
+            vec![answer(query, &[if asks_a { a } else { aaaa }], &[])]
+        });
+        assert_eq!(addresses(&[blocker]).unwrap_err(), NO_USABLE);
+    }
+    for records in [
+        &["_s.test 60 SRV 1 1 0 a.test"][..],
+        &["_s.test 60 SRV 1 1 80 b.test"],
+    ] {
+        let others = ["a.test 9 A 10.0.0.1", "b.test 9 A 0.0.0.0"];
+        let blocker = server(move |query, _| vec![answer(query, records, &others)]);
+        let found = client(&[blocker]).services("_s.test", &[]);
+        assert!(matches!(found, Ok(Members::None(NO_USABLE))));
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_asked_for_holds_up_no_other() {
+    let half = server(|query, _| {
+        let parsed = Packet::parse(query).unwrap();
+        let name = parsed.questions[0].qname.to_string();
+        vec![match name.as_str() {
+            "_s.test" => answer(
+                query,
+                &[
+                    "_s.test 60 SRV 1 1 80 new.test",
+                    "_s.test 60 SRV 1 1 80 sick.test",
+                    "_s.test 60 SRV 1 1 80 sicker.test",
+                ],
+                &[],
+            ),
+            "new.test" => answer(query, &["new.test 60 A 10.0.0.1"], &[]),
+            _ => refusal(query, RCODE::ServerFailure),
+        }]
+    });
+    let was = |target: &str, ip: [u8; 4]| Record {
+        ip: ip.into(),
+        srv: Some(SrvRecord {
+            priority: 1,
+            target: target.to_owned(),
+            port: 80,
+            weight: 1,
+        }),
+    };
+    let former = [
+        was("gone.test", [10, 0, 0, 8]),
+        was("sick.test", [10, 0, 0, 9]),
+    ];
+    let Ok(Members::Some(found, Some(unknown))) = client(&[half]).services("_s.test", &former)
+    else {
+        panic!("no members, or all are known");
+    };
+    let expected = [
+        was("new.test", [10, 0, 0, 1]),
+        was("sick.test", [10, 0, 0, 9]),
+    ];
+    assert_eq!(found.answers, expected);
+    assert_eq!(found.ttl, Duration::from_secs(FAILED_TARGET_TTL.into()));
+    assert!(
+        unknown.starts_with("the target sick.test (and 1 more): ") && unknown.contains("SERVFAIL"),
+        "{unknown}"
+    );
+    // Of none is known where it is.
+    let sick = server(|query, _| {
+        let parsed = Packet::parse(query).unwrap();
+        vec![match parsed.questions[0].qname.to_string() == "_s.test" {
+            true => answer(query, &["_s.test 60 SRV 1 1 80 sick.test"], &[]),
+            false => refusal(query, RCODE::ServerFailure),
+        }]
+    });
+    let why = client(&[sick]).services("_s.test", &[]).err().unwrap();
+    assert!(why.to_string().contains("the target sick.test: "), "{why}");
 }
 
 #[test]

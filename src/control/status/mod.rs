@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::data_plane::DataPlane;
-use super::members::MemberCount;
+use super::member_count::MemberCount;
 use super::upgrade::DrainingProcess;
 use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::verb::GroupKey;
