@@ -136,6 +136,8 @@ pub(super) struct Controller {
     pub(super) autosave: Autosave,
     pub(super) watch: FileWatch,
     pub(super) stopping: bool,
+    /// What only one process can have is released, at once or after the upgrade that is under way.
+    pub(super) is_draining: bool,
     pub(super) ending: Ending,
     pub(super) history: UndoHistory,
     pub(super) last_reload: Option<Outcome>,
@@ -159,6 +161,7 @@ impl Controller {
             autosave,
             watch: FileWatch::default(),
             stopping: false,
+            is_draining: false,
             ending: Ending::default(),
             history: UndoHistory::default(),
             last_reload: None,
@@ -403,6 +406,16 @@ impl Controller {
         {}
         // The file belongs to the successor now.
         self.autosave.disable();
+        self.is_draining = true;
+        // The new process of an upgrade has the listeners until it is ended.
+        if self.refuse_while_upgrading().is_ok() {
+            self.release();
+        }
+        message
+    }
+
+    /// Releases what only one process can have.
+    pub(super) fn release(&mut self) {
         let before = self.reconfigurables.len();
         self.reconfigurables
             .retain_mut(|reconfigurable| reconfigurable.release());
@@ -414,7 +427,6 @@ impl Controller {
                 std::process::id()
             );
         }
-        message
     }
 
     fn stop(&mut self, grace: Option<Duration>) -> String {
@@ -424,6 +436,7 @@ impl Controller {
     /// Stops. The receiver hangs up when all listeners are closed.
     fn start_stop(&mut self, grace: Option<Duration>) -> (String, Receiver<()>) {
         self.stopping = true;
+        self.cancel_upgrade();
         self.watch.set(false, Instant::now());
         self.ending.stop();
         let open = self.data_plane.open();

@@ -69,7 +69,9 @@ pub use status::{
     GroupStatus, HostStatus, Outcome, Readiness, ServiceStatus, Sessions, Status, StoredStatus,
 };
 pub use threads::{LifecycleEvent, Liveness, processors};
-pub use upgrade::{DrainingProcess, Known, MAX_DRAINING, Offer, Predecessors, Upgrader, checksum};
+pub use upgrade::{
+    Consent, DrainingProcess, Known, MAX_DRAINING, Offer, Predecessors, Upgrader, checksum,
+};
 pub use wanted::{listen_options, places_of_resolved, resolve_places};
 
 use std::fmt;

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::mem;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{SyncSender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -45,6 +47,58 @@ pub struct Offer {
     pub file_checksum: Option<u32>,
     /// Descriptors by name.
     pub descriptors: Vec<(String, Shared)>,
+    /// Whether the upgrade is still wanted.
+    pub consent: Consent,
+}
+
+/// Whether an upgrade is still wanted: until the other process is let serve, a stop cancels it.
+/// Clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Consent(Arc<Mutex<ConsentState>>);
+
+#[derive(Debug, Default)]
+struct ConsentState {
+    is_given: bool,
+    is_cancelled: bool,
+    channel: Option<UnixStream>,
+}
+
+impl Consent {
+    /// Has reads from `channel`, the connection to the other process, end once the upgrade is
+    /// cancelled. Returns whether it is not.
+    pub fn cover(&self, channel: UnixStream) -> bool {
+        let mut state = lock(&self.0);
+        state.channel = Some(channel);
+        !state.is_cancelled
+    }
+
+    /// Lets the other process serve: the upgrade cannot be cancelled any more. Returns whether it
+    /// was not before.
+    pub fn give(&self) -> bool {
+        let mut state = lock(&self.0);
+        state.channel = None;
+        state.is_given = !state.is_cancelled;
+        state.is_given
+    }
+
+    /// Whether it was cancelled.
+    pub fn is_cancelled(&self) -> bool {
+        lock(&self.0).is_cancelled
+    }
+
+    /// Cancels the upgrade. Returns whether that was possible.
+    fn cancel(&self) -> bool {
+        let mut state = lock(&self.0);
+        if state.is_given {
+            return false;
+        }
+        state.is_cancelled = true;
+        if let Some(channel) = state.channel.take() {
+            // The other direction stays open, to say no.
+            let _ = channel.shutdown(Shutdown::Read);
+        }
+        true
+    }
 }
 
 impl fmt::Debug for Offer {
@@ -149,6 +203,8 @@ pub(super) enum Upgrade {
         waiter: Option<SyncSender<Response>>,
         /// A reload was asked for meanwhile.
         reload: bool,
+        /// By which it is cancelled.
+        consent: Consent,
     },
 }
 
@@ -195,6 +251,7 @@ impl Controller {
         self.upgrade = Upgrade::Starting {
             waiter,
             reload: false,
+            consent: offer.consent.clone(),
         };
         upgrader(offer);
         Ok(())
@@ -212,6 +269,7 @@ impl Controller {
             config: is_unsaved.then(|| print(self.data_plane.config())),
             file_checksum: stored.map(|stored| stored.file.checksum()),
             descriptors,
+            consent: Consent::default(),
         })
     }
 
@@ -232,12 +290,44 @@ impl Controller {
         }
     }
 
+    /// txlb stops: cancels the upgrade that is under way, if it still can be.
+    pub(super) fn cancel_upgrade(&mut self) {
+        let Upgrade::Starting {
+            waiter, consent, ..
+        } = &mut self.upgrade
+        else {
+            return;
+        };
+        if !consent.cancel() {
+            return;
+        }
+        let waiter = waiter.take();
+        let text = "the upgrade is cancelled: txlb is stopping";
+        log::info!(target: log_targets::CONTROL, "{text}");
+        if let Some(waiter) = waiter {
+            // The client may have gone.
+            let _ = waiter.send(self.answer(Err(text.to_owned())));
+        }
+    }
+
     /// The upgrade is over: process `outcome` serves, or the reason why none does. Drains if one
     /// does. Returns whether that one is to read the file again.
     pub(super) fn end_upgrade(&mut self, outcome: Result<u32, String>) -> bool {
-        let Upgrade::Starting { waiter, reload } = mem::take(&mut self.upgrade) else {
+        let Upgrade::Starting {
+            waiter,
+            reload,
+            consent,
+        } = mem::take(&mut self.upgrade)
+        else {
             return false;
         };
+        if consent.is_cancelled() {
+            // The new process is gone, and with it its listeners.
+            if self.is_draining {
+                self.release();
+            }
+            return false;
+        }
         let serves = outcome.is_ok();
         let answer = match outcome {
             Ok(process) => Ok(self.drain_for(process)),
@@ -251,7 +341,9 @@ impl Controller {
             // The client may have gone.
             let _ = waiter.send(self.answer(answer).with_message());
         }
-        if reload && !serves {
+        if !serves && self.is_draining {
+            self.release();
+        } else if reload && !serves && !self.stopping {
             self.handle_hup();
         }
         reload
@@ -413,6 +505,24 @@ pub fn checksum(bytes: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_upgrade_is_cancelled_until_the_other_process_may_serve() {
+        use std::io::{Read, Write};
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let consent = Consent::default();
+        assert!(consent.cover(ours.try_clone().unwrap()));
+        assert!(consent.cancel() && consent.is_cancelled());
+        // Reading ends, and it can still be told.
+        assert_eq!((&ours).read(&mut [0]).unwrap(), 0);
+        (&ours).write_all(b"n").unwrap();
+        theirs.read_exact(&mut [0]).unwrap();
+        assert!(!consent.give() && !consent.cover(ours));
+
+        let consent = Consent::default();
+        assert!(consent.give());
+        assert!(!consent.cancel() && !consent.is_cancelled());
+    }
 
     #[test]
     fn what_drains_is_told_by_those_that_follow_and_forgotten_at_its_end() {

@@ -277,6 +277,7 @@ fn wait(handle: &Handle, events: &Receiver<Event>, process: &Process) -> Result<
     while let Some(event) = next_event(events, deadline) {
         match event {
             Event::Lifecycle(LifecycleEvent::Stopped) => {
+                process.upgrades.wait_settled();
                 supervisor.notify_stopping();
                 return Ok(());
             }

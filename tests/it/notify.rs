@@ -18,7 +18,7 @@ use crate::support::control::{ctl, with_control};
 use crate::support::daemon::{Daemon, start_command, write_config};
 use crate::support::host::Host;
 use crate::support::txlb::{Folder, Txlb, command, finish, text};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The supervisor's socket.
@@ -340,4 +340,35 @@ fn without_a_supervisor_there_is_no_thread_for_it() {
     let mut check = crate::support::txlb::command(&["-t", "-f", "/nowhere"]);
     check.env("NOTIFY_SOCKET", "/nowhere/at/all");
     assert!(!finish(check).stderr.contains("NOTIFY_SOCKET"));
+}
+
+#[test]
+fn an_upgrade_is_no_stop_of_the_unit() {
+    let host = Host::new("a");
+    let config = web_service("", "roundr", &[host.address()]);
+    let (ear, mut txlb) = start(&format!("<config>{config}</config>"), &[]);
+    let mut process: i32 = txlb.pid().as_raw_nonzero().into();
+    ear.expect(&READY);
+    // Without a session the old process drains in no time.
+    for _ in 0..15 {
+        kill_process(Pid::from_raw(process).unwrap(), Signal::USR2).unwrap();
+        txlb.wait_for("took over from process ");
+        let main = loop {
+            match ear.hear() {
+                lines if lines.iter().any(|it| it.starts_with("MAINPID=")) => break lines,
+                lines => assert!(!lines.contains(&"STOPPING=1".to_owned()), "{lines:?}"),
+            }
+        };
+        let main = main.iter().find_map(|it| it.strip_prefix("MAINPID="));
+        process = main.unwrap().parse().unwrap();
+        loop {
+            let lines = ear.hear();
+            assert!(!lines.contains(&"STOPPING=1".to_owned()), "{lines:?}");
+            if lines.contains(&"READY=1".to_owned()) {
+                break;
+            }
+        }
+    }
+    kill_process(Pid::from_raw(process).unwrap(), Signal::TERM).unwrap();
+    ear.expect(&["STOPPING=1"]);
 }

@@ -227,13 +227,22 @@ fn descriptors_and_helpers_do_not_grow() {
 
 /// How many helpers of this txlb there are.
 fn helpers(txlb: &Upgradable) -> usize {
+    programs(txlb, "txlb-helper").len()
+}
+
+/// The processes of this txlb that have `name` as their first argument.
+fn programs(txlb: &Upgradable, name: &str) -> Vec<u32> {
     let file = txlb.folder.file("config.xml");
     let processes = fs::read_dir("/proc").unwrap().flatten();
-    let lines = processes.filter_map(|it| fs::read(it.path().join("cmdline")).ok());
-    lines
-        .filter(|line| line.starts_with(b"txlb-helper\0"))
-        .filter(|line| String::from_utf8_lossy(line).contains(text(&file)))
-        .count()
+    processes
+        .filter_map(|it| {
+            let number = it.file_name().to_str()?.parse().ok()?;
+            let line = fs::read(it.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let is_one = line.split('\0').next() == Some(name) && line.contains(text(&file));
+            is_one.then_some(number)
+        })
+        .collect()
 }
 
 #[test]
@@ -400,15 +409,7 @@ fn nothing_changes(txlb: &Upgradable, expected: &str) {
 fn nothing_changes_while_an_upgrade_is_under_way() {
     let host = Host::new("a");
     let txlb = Upgradable::start("roundr", &[host.address()]);
-    let mark = txlb.folder.file("mark");
-    txlb.replace(|new| {
-        let wait = format!(
-            "#!/bin/sh\nuntil [ -e {} ]; do sleep 0.1; done\n",
-            mark.display()
-        );
-        fs::write(new, wait).unwrap();
-        fs::set_permissions(new, Permissions::from_mode(0o755)).unwrap();
-    });
+    let mark = delay_program(&txlb, "exit 0");
     let mut first = Caller::new(&txlb.socket());
     first.say("upgrade\n");
     until("it is under way", || {
@@ -426,6 +427,77 @@ fn nothing_changes_while_an_upgrade_is_under_way() {
     let answer = first.answer().join("\n");
     assert!(answer.contains("ended with the exit status 0"), "{answer}");
     txlb.tell(&["setOption", "name=manager.hostCheck.interval", "value=7"]);
+}
+
+/// Has the program wait for a file, whose path it returns, and then go on with `then`.
+fn delay_program(txlb: &Upgradable, then: &str) -> PathBuf {
+    let mark = txlb.folder.file("mark");
+    txlb.replace(|new| {
+        let wait = format!("until [ -e {} ]; do sleep 0.1; done", mark.display());
+        fs::write(new, format!("#!/bin/sh\n{wait}\n{then}\n")).unwrap();
+        fs::set_permissions(new, Permissions::from_mode(0o755)).unwrap();
+    });
+    mark
+}
+
+/// The same, with the true program.
+fn delay(txlb: &Upgradable) -> PathBuf {
+    delay_program(txlb, &format!("exec {} \"$@\"", program().display()))
+}
+
+#[test]
+fn a_new_process_that_the_helper_leaves_behind_ends() {
+    let host = Host::new("a");
+    let mut txlb = Upgradable::start("roundr", &[host.address()]);
+    let mark = delay(&txlb);
+    txlb.txlb.signal(Signal::USR2);
+    until("the new program runs", || {
+        programs(&txlb, "/bin/sh").len() == 1
+    });
+    let new = programs(&txlb, "/bin/sh");
+    for helper in programs(&txlb, "txlb-helper") {
+        let pid = Pid::from_raw(i32::try_from(helper).unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+    }
+    fs::write(mark, "").unwrap();
+    txlb.txlb
+        .wait_for("the upgrade has failed, and nothing has changed");
+    until("the new process has ended", || !is_alive(new[0]));
+    let own = txlb.process();
+    assert_eq!(txlb.held_by(), own);
+    assert_eq!(status_process(&txlb.tell(&["--json", "status"])), own);
+    assert_eq!(who(txlb.txlb.address()), "a");
+}
+
+#[test]
+fn a_stop_cancels_an_upgrade_that_is_under_way() {
+    for signal in [Signal::QUIT, Signal::TERM] {
+        let host = Host::new("a");
+        let mut txlb = Upgradable::start("roundr", &[host.address()]);
+        let address = txlb.txlb.address();
+        let mut session = Session::open(address);
+        session.echo(100);
+        let mark = delay(&txlb);
+        let mut first = Caller::new(&txlb.socket());
+        first.say("upgrade\n");
+        until("the new program runs", || {
+            programs(&txlb, "/bin/sh").len() == 1
+        });
+        let new = programs(&txlb, "/bin/sh");
+        txlb.txlb.signal(signal);
+        let answer = first.answer().join("\n");
+        assert!(answer.contains("txlb is stopping"), "{answer}");
+        if signal == Signal::QUIT {
+            txlb.txlb.wait_for("another txlb can start");
+            assert!(!is_alive(new[0]), "it would hold the listeners");
+            session.echo(100);
+        }
+        fs::write(mark, "").unwrap();
+        session.close();
+        assert_eq!(txlb.txlb.wait_exit().code(), Some(0));
+        until("the new process has ended", || !is_alive(new[0]));
+        assert!(!txlb.folder.file("pid").exists() && !txlb.socket().exists());
+    }
 }
 
 #[test]

@@ -16,8 +16,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
-use std::{io, process};
+use std::time::{Duration, Instant};
+use std::{io, process, thread};
 
 use rustix::process::getppid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -40,6 +40,10 @@ const NAME: &str = "txlb-helper";
 /// How long the helper may take for an answer: it starts, ends or waits for a process.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the helper's end is waited for, and how often it is looked for.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+const END_POLL: Duration = Duration::from_millis(5);
+
 const START: u8 = b's';
 const COMMIT: u8 = b'c';
 const ABORT: u8 = b'a';
@@ -57,7 +61,13 @@ const OTHERS: [&str; 7] = [
 
 /// The connection to the helper, or the reason why there is none.
 #[derive(Debug)]
-pub(crate) struct Helper(Result<BufReader<UnixStream>, String>);
+pub(crate) struct Helper(Result<Connection, String>);
+
+#[derive(Debug)]
+struct Connection {
+    stream: BufReader<UnixStream>,
+    process: Child,
+}
 
 impl Helper {
     /// Starts it. Call it before the folder, the root or the user changes, and before there is
@@ -90,7 +100,7 @@ impl Helper {
     pub(super) fn commit(&mut self) -> Result<(), String> {
         match self.ask(COMMIT, &[])?.as_str() {
             "done" => {
-                *self = Helper::none("another process has taken over already");
+                self.leave("another process has taken over already");
                 Ok(())
             }
             why => Err(why.to_owned()),
@@ -107,7 +117,7 @@ impl Helper {
         what: u8,
         descriptors: &[std::os::fd::BorrowedFd<'_>],
     ) -> Result<String, String> {
-        let connection = self.0.as_mut().map_err(|why| why.clone())?;
+        let connection = &mut self.0.as_mut().map_err(|why| why.clone())?.stream;
         let mut ask = || {
             connection.get_ref().write_all(&[what])?;
             for descriptor in descriptors {
@@ -123,19 +133,38 @@ impl Helper {
         let answer: io::Result<String> = ask();
         answer.map_err(|error| {
             let why = format!("the helper, which starts programs for txlb, is gone: {error}");
-            *self = Helper::none(&why);
+            self.leave(&why);
             why
         })
     }
+
+    /// Has it end, if it has not, and leaves no zombie. It may belong to another user: it ends
+    /// since the connection does.
+    fn leave(&mut self, why: &str) {
+        let Ok(Connection {
+            stream,
+            mut process,
+        }) = std::mem::replace(self, Helper::none(why)).0
+        else {
+            return;
+        };
+        drop(stream);
+        let deadline = Instant::now() + END_TIMEOUT;
+        while let Ok(None) = process.try_wait()
+            && Instant::now() < deadline
+        {
+            thread::sleep(END_POLL);
+        }
+    }
 }
 
-fn spawn() -> io::Result<BufReader<UnixStream>> {
+fn spawn() -> io::Result<Connection> {
     let (ours, theirs) = UnixStream::pair()?;
     ours.set_read_timeout(Some(ANSWER_TIMEOUT))?;
     ours.set_write_timeout(Some(ANSWER_TIMEOUT))?;
     let mut helper = Command::new(executable());
     without_others(&mut helper);
-    helper
+    let process = helper
         .arg0(NAME)
         .args(env::args_os().skip(1))
         .env(HELPER_OF, process::id().to_string())
@@ -146,7 +175,10 @@ fn spawn() -> io::Result<BufReader<UnixStream>> {
         // What is typed at a terminal is for txlb.
         .process_group(0)
         .spawn()?;
-    Ok(BufReader::new(ours))
+    Ok(Connection {
+        stream: BufReader::new(ours),
+        process,
+    })
 }
 
 fn without_others(command: &mut Command) {

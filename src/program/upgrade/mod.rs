@@ -9,7 +9,8 @@
 //!    `failed` and why.
 //! 3. The old one sends what it knows (`control/history`).
 //! 4. The new one serves, and says `ready`.
-//! 5. The old one lets go of everything, and says `yours`.
+//! 5. The old one lets go of everything, and says `yours`. Or it says `no`: then the new one ends,
+//!    even if the helper is gone, which would end it.
 //! 6. Once a second the old one tells how many sessions it has left, until it ends.
 //!
 //! Decision 0034 says why.
@@ -21,7 +22,7 @@ use std::io::{BufRead, BufReader, PipeReader, Read, pipe};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 use std::{io, process};
@@ -43,6 +44,15 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the old process tells of its sessions.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long the end of the program waits for that of an upgrade.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a process that is not wanted may take to read that.
+const REFUSE_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Says that the new process is not wanted.
+const REFUSAL: &[u8] = b"no";
+
 /// The version of the protocol. A higher one may have more lines, which older ones skip.
 const VERSION: u32 = 1;
 
@@ -58,6 +68,8 @@ pub(crate) struct Upgrades {
     helper: Arc<Mutex<Helper>>,
     supervisor: Supervisor,
     predecessors: Predecessors,
+    /// Whether one is under way, and its end.
+    under_way: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl Upgrades {
@@ -70,16 +82,36 @@ impl Upgrades {
             helper: Arc::new(Mutex::new(helper)),
             supervisor: supervisor.clone(),
             predecessors: predecessors.clone(),
+            under_way: Arc::default(),
         }
+    }
+
+    /// Waits for the end of the upgrade that is under way: the new process depends on it, and so
+    /// does the supervisor.
+    pub(crate) fn wait_settled(&self) {
+        let (under_way, ended) = &*self.under_way;
+        drop(
+            ended
+                .wait_timeout_while(lock(under_way), SETTLE_TIMEOUT, |under_way| *under_way)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    fn set_under_way(&self, is: bool) {
+        let (under_way, ended) = &*self.under_way;
+        *lock(under_way) = is;
+        ended.notify_all();
     }
 
     /// Carries out an upgrade on a thread of its own.
     pub(crate) fn start(&self, offer: Offer, handle: &Handle) {
         let (upgrades, handle) = (self.clone(), handle.clone());
         let failed = handle.clone();
+        self.set_under_way(true);
         let thread = thread::Builder::new().name("upgrade".to_owned());
         let started = thread.spawn(move || upgrades.carry_out(offer, &handle));
         if let Err(error) = started {
+            self.set_under_way(false);
             failed.upgrade_ended(Err(format!("the system has no thread for it: {error}")));
         }
     }
@@ -92,16 +124,19 @@ impl Upgrades {
             Ok(started) => started,
             Err(why) => {
                 handle.upgrade_ended(Err(why));
+                self.set_under_way(false);
                 return;
             }
         };
-        let owes_reload = handle.upgrade_ended(Ok(process));
-        // While systemd listens to this process: it then listens to the other one.
+        // While systemd listens to this process, and before it drains: that this one stops is no
+        // stop of the unit.
         self.supervisor.hand_over(process);
+        let owes_reload = handle.upgrade_ended(Ok(process));
         let last = if owes_reload { "yours reload" } else { "yours" };
         if let Err(error) = send_message(&channel, last.as_bytes()) {
             log::warn!("process {process} is not told that it may go on: {error}");
         }
+        self.set_under_way(false);
         self.report(&channel, handle);
     }
 
@@ -114,14 +149,28 @@ impl Upgrades {
         let last_line = watch_stderr(stderr).map_err(|error| error.to_string())?;
         let process = helper.start(&theirs, &their_stderr)?;
         drop((theirs, their_stderr));
-        match converse(&ours, offer, handle, deadline) {
-            Ok(()) => {
-                helper.commit()?;
-                Ok((process, ours))
-            }
-            Err(failure) => {
+        let covered = ours.try_clone().map(|ours| offer.consent.cover(ours));
+        let ready = match covered {
+            Ok(true) => converse(&ours, offer, handle, deadline),
+            Ok(false) => Err(Failure::Gone),
+            Err(error) => Err(Failure::Other(error.to_string())),
+        };
+        match ready {
+            Ok(()) if offer.consent.give() => match helper.commit() {
+                Ok(()) => Ok((process, ours)),
+                Err(why) => {
+                    refuse(&ours);
+                    Err(why)
+                }
+            },
+            ready => {
+                refuse(&ours);
                 drop(ours);
                 let status = helper.abort();
+                let failure = match ready {
+                    Err(failure) if !offer.consent.is_cancelled() => failure,
+                    _ => return Err("txlb is stopping".to_owned()),
+                };
                 let line = last_line.recv_timeout(LAST_LINE_TIMEOUT).ok();
                 Err(failure.explain(&status, line.filter(|line| !line.is_empty())))
             }
@@ -143,6 +192,13 @@ impl Upgrades {
             thread::sleep(REPORT_INTERVAL);
         }
     }
+}
+
+/// Tells the new process that it is not wanted. The helper ends it too, if it is there.
+fn refuse(channel: &UnixStream) {
+    // It may be gone.
+    let _ = channel.set_write_timeout(Some(REFUSE_TIMEOUT));
+    let _ = send_message(channel, REFUSAL);
 }
 
 /// Why the new process does not serve.

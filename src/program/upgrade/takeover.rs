@@ -13,7 +13,7 @@ use txlb::control::{DrainingProcess, File, Handle, Known, Predecessors, Signal};
 use txlb::os::passing::{receive_descriptor, receive_message, send_message};
 use txlb::os::{handed_over, resources};
 
-use super::{MAX_TEXT, TIMEOUT};
+use super::{MAX_TEXT, REFUSAL, TIMEOUT};
 use crate::exit::Exit;
 
 /// Environment variable that marks the new process. Its value is the process ID of the helper that
@@ -158,10 +158,11 @@ impl Takeover {
     /// This process serves: waits until the other one has let go, then follows what it tells.
     ///
     /// # Errors
-    /// The other process is gone before it could know.
+    /// The other process is gone before it could know, or does not want this one.
     pub(crate) fn ready(&self, handle: &Handle, predecessors: &Predecessors) -> Result<(), Exit> {
         self.send("ready")?;
-        // If it had not wanted this process, the helper would have ended it.
+        // If it ends without a word nobody else serves, so this process goes on. So it does if the
+        // other one is silent: a refusal comes sooner.
         let _ = self.channel.set_read_timeout(Some(RELEASE_TIMEOUT));
         let word = self
             .receive(MAX_TEXT)
@@ -169,6 +170,11 @@ impl Takeover {
                 log::warn!("{message}");
                 Vec::new()
             });
+        if word == REFUSAL {
+            let process = self.offer.process;
+            let why = format!("txlb: process {process} was to be replaced, and goes on itself");
+            return Err(Exit::new(Exit::OTHER, &why));
+        }
         for name in handed_over::end_trial() {
             log::debug!("handed over and not wanted: {name}");
         }
