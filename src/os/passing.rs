@@ -19,6 +19,13 @@ const MARK: u8 = b'd';
 /// Descriptors that are taken with one byte; more are closed by the system.
 const MAX_AT_ONCE: usize = 4;
 
+/// Has descriptors arrive so that programs started meanwhile do not inherit them, where the system
+/// can do that.
+#[cfg(not(any(target_vendor = "apple", target_os = "illumos", target_os = "solaris")))]
+const NOT_INHERITED: RecvFlags = RecvFlags::CMSG_CLOEXEC;
+#[cfg(any(target_vendor = "apple", target_os = "illumos", target_os = "solaris"))]
+const NOT_INHERITED: RecvFlags = RecvFlags::empty();
+
 /// Sends one descriptor.
 ///
 /// # Errors
@@ -46,7 +53,7 @@ pub fn receive_descriptor(socket: &UnixStream) -> io::Result<OwnedFd> {
     let mut byte = [0];
     let received = {
         let mut bytes = [IoSliceMut::new(&mut byte)];
-        recvmsg(socket, &mut bytes, &mut control, RecvFlags::CMSG_CLOEXEC)?
+        recvmsg(socket, &mut bytes, &mut control, NOT_INHERITED)?
     };
     let mut descriptors = Vec::new();
     for message in control.drain() {

@@ -8,8 +8,6 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::OnceLock;
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::resources;
 
 /// What the process has taken, or takes now. `None` is not known.
@@ -60,14 +58,25 @@ fn files() -> Option<&'static Files> {
     FILES.get_or_init(|| open().ok()).as_ref()
 }
 
+#[cfg(not(any(target_os = "illumos", target_os = "solaris")))]
+fn processor_ms() -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+    let taken = clock_gettime(ClockId::ProcessCPUTime);
+    let (seconds, nanoseconds) = (taken.tv_sec, taken.tv_nsec);
+    u64::try_from(seconds * 1000 + nanoseconds / 1_000_000).unwrap_or(0)
+}
+
+/// These have such a clock for other processes only.
+#[cfg(any(target_os = "illumos", target_os = "solaris"))]
+fn processor_ms() -> u64 {
+    0
+}
+
 impl Usage {
     /// Of this process, now.
     pub fn now() -> Usage {
-        let taken = clock_gettime(ClockId::ProcessCPUTime);
-        let (seconds, nanoseconds) = (taken.tv_sec, taken.tv_nsec);
-        let processor_ms = u64::try_from(seconds * 1000 + nanoseconds / 1_000_000);
         let usage = Usage {
-            processor_ms: processor_ms.unwrap_or(0),
+            processor_ms: processor_ms(),
             max_descriptors: resources::descriptor_limit(),
             ..Usage::default()
         };
