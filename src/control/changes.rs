@@ -151,7 +151,6 @@ impl Controller {
     }
 
     /// Says what was done, and by which verbs.
-
     fn try_undo(
         &mut self,
         actor: &Actor,
