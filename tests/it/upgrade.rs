@@ -412,11 +412,9 @@ fn nothing_changes_while_an_upgrade_is_under_way() {
     let mark = delay_program(&txlb, "exit 0");
     let mut first = Caller::new(&txlb.socket());
     first.say("upgrade\n");
-    until("it is under way", || {
-        txlb.ask(&["upgrade"])
-            .stderr
-            .contains("an upgrade is under way")
-    });
+    delayed(&txlb);
+    let refused = txlb.ask(&["upgrade"]).stderr;
+    assert!(refused.contains("an upgrade is under way"), "{refused}");
     let refused = txlb.ask(&["setOption", "name=manager.hostCheck.interval", "value=7"]);
     assert!(
         refused.stderr.contains("an upgrade is under way"),
@@ -440,6 +438,12 @@ fn delay_program(txlb: &Upgradable, then: &str) -> PathBuf {
     mark
 }
 
+/// The process that waits so.
+fn delayed(txlb: &Upgradable) -> u32 {
+    until("it runs", || programs(txlb, "/bin/sh").len() == 1);
+    programs(txlb, "/bin/sh")[0]
+}
+
 /// The same, with the true program.
 fn delay(txlb: &Upgradable) -> PathBuf {
     delay_program(txlb, &format!("exec {} \"$@\"", program().display()))
@@ -451,10 +455,7 @@ fn a_new_process_that_the_helper_leaves_behind_ends() {
     let mut txlb = Upgradable::start("roundr", &[host.address()]);
     let mark = delay(&txlb);
     txlb.txlb.signal(Signal::USR2);
-    until("the new program runs", || {
-        programs(&txlb, "/bin/sh").len() == 1
-    });
-    let new = programs(&txlb, "/bin/sh");
+    let new = delayed(&txlb);
     for helper in programs(&txlb, "txlb-helper") {
         let pid = Pid::from_raw(i32::try_from(helper).unwrap()).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
@@ -462,7 +463,7 @@ fn a_new_process_that_the_helper_leaves_behind_ends() {
     fs::write(mark, "").unwrap();
     txlb.txlb
         .wait_for("the upgrade has failed, and nothing has changed");
-    until("the new process has ended", || !is_alive(new[0]));
+    until("the new process has ended", || !is_alive(new));
     let own = txlb.process();
     assert_eq!(txlb.held_by(), own);
     assert_eq!(status_process(&txlb.tell(&["--json", "status"])), own);
@@ -480,22 +481,19 @@ fn a_stop_cancels_an_upgrade_that_is_under_way() {
         let mark = delay(&txlb);
         let mut first = Caller::new(&txlb.socket());
         first.say("upgrade\n");
-        until("the new program runs", || {
-            programs(&txlb, "/bin/sh").len() == 1
-        });
-        let new = programs(&txlb, "/bin/sh");
+        let new = delayed(&txlb);
         txlb.txlb.signal(signal);
         let answer = first.answer().join("\n");
         assert!(answer.contains("txlb is stopping"), "{answer}");
         if signal == Signal::QUIT {
             txlb.txlb.wait_for("another txlb can start");
-            assert!(!is_alive(new[0]), "it would hold the listeners");
+            assert!(!is_alive(new), "it would hold the listeners");
             session.echo(100);
         }
         fs::write(mark, "").unwrap();
         session.close();
         assert_eq!(txlb.txlb.wait_exit().code(), Some(0));
-        until("the new process has ended", || !is_alive(new[0]));
+        until("the new process has ended", || !is_alive(new));
         assert!(!txlb.folder.file("pid").exists() && !txlb.socket().exists());
     }
 }

@@ -9,6 +9,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -16,8 +17,8 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf, absolute};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-use std::{io, process, thread};
+use std::time::Duration;
+use std::{io, process};
 
 use rustix::process::getppid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -40,9 +41,8 @@ const NAME: &str = "txlb-helper";
 /// How long the helper may take for an answer: it starts, ends or waits for a process.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the helper's end is waited for, and how often it is looked for.
+/// How long the helper's end is waited for.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
-const END_POLL: Duration = Duration::from_millis(5);
 
 const START: u8 = b's';
 const COMMIT: u8 = b'c';
@@ -142,18 +142,21 @@ impl Helper {
     /// since the connection does.
     fn leave(&mut self, why: &str) {
         let Ok(Connection {
-            stream,
+            mut stream,
             mut process,
         }) = std::mem::replace(self, Helper::none(why)).0
         else {
             return;
         };
-        drop(stream);
-        let deadline = Instant::now() + END_TIMEOUT;
-        while let Ok(None) = process.try_wait()
-            && Instant::now() < deadline
-        {
-            thread::sleep(END_POLL);
+        // Its end of the connection closes when it ends.
+        let _ = stream.get_ref().shutdown(Shutdown::Write);
+        let _ = stream.get_ref().set_read_timeout(Some(END_TIMEOUT));
+        let has_ended = match stream.read(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
+        };
+        if has_ended {
+            let _ = process.wait();
         }
     }
 }
