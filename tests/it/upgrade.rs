@@ -95,12 +95,14 @@ impl Upgradable {
     fn upgrade(&mut self, how: impl Fn(&Upgradable)) {
         let before = self.process();
         how(self);
-        let line = self.txlb.wait_for("upgraded to process ");
-        let (_, rest) = line.split_once("upgraded to process ").unwrap();
+        // Two processes write them, in any order.
+        let texts = ["upgraded to process ", "took over from process "];
+        let lines = texts.map(|_| self.txlb.wait_for_any(&texts));
+        let rest = lines.iter().find_map(|it| Some(it.split_once(texts[0])?.1));
+        let rest = rest.unwrap();
         let next = rest.split(';').next().unwrap().parse().unwrap();
         assert_ne!(next, before);
         self.processes.push(next);
-        self.txlb.wait_for("took over from process ");
         assert_eq!(self.held_by(), next);
         assert_eq!(status_process(&self.tell(&["--json", "status"])), next);
     }
