@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -17,8 +18,8 @@ use crate::support::control::{Caller, ctl};
 use crate::support::host::Host;
 use crate::support::proc::descriptors;
 use crate::support::txlb::{Finished, Folder, Txlb, program, run, text};
-use crate::support::until;
 use crate::support::user::USER;
+use crate::support::{pause, until};
 
 /// A txlb whose program is a link that can lead elsewhere, with everything that only one process
 /// can have. Dropping it ends all processes that have been its own.
@@ -315,6 +316,11 @@ fn an_upgrade_by_signal_and_by_option_reads_the_file_anew() {
     assert_eq!(who(address), "b");
 }
 
+fn write_program(path: &Path, text: &str, mode: u32) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
 /// A program that does not serve, and what is said of it.
 type BadProgram<'a> = (&'a dyn Fn(&Upgradable), &'a str);
 
@@ -324,12 +330,7 @@ fn a_program_that_does_not_serve_changes_nothing() {
     let txlb = Upgradable::start("roundr", &[host.address()]);
     let address = txlb.txlb.address();
     let script = |text: &'static str, mode| {
-        move |it: &Upgradable| {
-            it.replace(|new| {
-                fs::write(new, text).unwrap();
-                fs::set_permissions(new, Permissions::from_mode(mode)).unwrap();
-            });
-        }
+        move |it: &Upgradable| it.replace(|new| write_program(new, text, mode))
     };
     let good = fs::read_to_string(txlb.folder.file("config.xml")).unwrap();
     let with_file = |text: String| {
@@ -434,8 +435,7 @@ fn delay_program(txlb: &Upgradable, then: &str) -> PathBuf {
     let mark = txlb.folder.file("mark");
     txlb.replace(|new| {
         let wait = format!("until [ -e {} ]; do sleep 0.1; done", mark.display());
-        fs::write(new, format!("#!/bin/sh\n{wait}\n{then}\n")).unwrap();
-        fs::set_permissions(new, Permissions::from_mode(0o755)).unwrap();
+        write_program(new, &format!("#!/bin/sh\n{wait}\n{then}\n"), 0o755);
     });
     mark
 }
@@ -514,13 +514,13 @@ fn a_demo_is_not_upgraded() {
 fn a_program_that_hangs_is_ended_and_changes_nothing() {
     let host = Host::new("a");
     let mut txlb = Upgradable::start("roundr", &[host.address()]);
-    txlb.replace(|new| {
-        fs::write(new, "#!/bin/sh\necho waiting >&2\nexec sleep 1000\n").unwrap();
-        fs::set_permissions(new, Permissions::from_mode(0o755)).unwrap();
-    });
-    let refused = txlb.ask(&["upgrade"]);
-    let expected = "did not get ready in 30 s, and was ended: waiting";
-    assert!(refused.stderr.contains(expected), "{refused:?}");
+    let hangs = "#!/bin/sh\necho waiting >&2\nexec sleep 1000\n";
+    txlb.replace(|new| write_program(new, hangs, 0o755));
+    txlb.txlb.signal(Signal::USR2);
+    // Tests wait for 30 s at most, and that is not enough here.
+    pause(Duration::from_secs(10));
+    txlb.txlb
+        .wait_for("did not get ready in 30 s, and was ended: waiting");
     assert_eq!(who(txlb.txlb.address()), "a");
     txlb.restore();
     txlb.upgrade(Upgradable::by_verb);
