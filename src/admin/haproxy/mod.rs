@@ -137,48 +137,15 @@ pub(super) mod samples {
     /// An untried host.
     pub(in crate::admin) fn host(name: &str) -> HostStatus {
         HostStatus {
-            name: name.to_owned(),
-            endpoint: "10.0.0.1:80".to_owned(),
-            address: "10.0.0.1:80"
-                .parse()
-                .ok()
-                .map(crate::os::address::Address::Ip),
-            weight: 1,
-            state: HostState::Up,
-            backup: false,
-            pending: false,
-            suspect: false,
-            slow_start_percent: None,
-            health: Health::Untried,
             since_wall_ms: 1_000_000_000_500,
-            open: 0,
-            busy: 0,
-            total: 0,
-            recent: Vec::new(),
-            known_minutes: 60,
-            per_ten_seconds: 0,
-            peak_per_second: 0,
-            peak_open: 0,
-            times_failed: 0,
-            down_ms: 0,
-            check_ms: None,
-            failures: 0,
-            emptied_wall_ms: None,
-            member_of: None,
-            last_failure: None,
-            agent: None,
-            totals: Totals::default(),
+            ..HostStatus::example(name)
         }
     }
 
     pub(in crate::admin) fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus {
         GroupStatus {
-            name: name.to_owned(),
             scheduler: "leastc,sticky".to_owned(),
-            missed_weights: None,
-            each: Vec::new(),
-            open: hosts.iter().map(|host| host.open as usize).sum(),
-            hosts,
+            ..GroupStatus::example(name, hosts)
         }
     }
 
@@ -196,15 +163,10 @@ pub(super) mod samples {
 
     pub(in crate::admin) fn service(name: &str, groups: Vec<GroupStatus>) -> ServiceStatus {
         ServiceStatus {
-            name: name.to_owned(),
             addresses: vec![crate::os::address::Address::Ip("[::1]:80".parse().unwrap())],
-            enabled: groups.first().map_or("", |group| &group.name).to_owned(),
-            routes: Vec::new(),
-            drain_timeout: None,
             ended: ended(),
-            open: groups.iter().map(|group| group.open as u64).sum(),
             total: 9,
-            groups,
+            ..ServiceStatus::example(name, groups)
         }
     }
 
@@ -217,8 +179,6 @@ pub(super) mod samples {
             busy: 1,
             total: 7,
             failures: 1,
-            emptied_wall_ms: None,
-            member_of: None,
             last_failure: Some(("connection refused".to_owned(), 1_000_000_000_400)),
             totals: Totals {
                 bytes_to_host: 100,

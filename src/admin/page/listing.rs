@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_group_without_hosts_is_shown_unless_there_are_very_many() {
-        let empty = |number: usize| samples::group(&format!("g{number}"), Vec::new());
+        let empty = |number: usize| GroupStatus::example(&format!("g{number}"), Vec::new());
         let mut status = samples::status(Vec::new());
         status.services[0].groups = (0..MAX_EMPTY + 3).map(empty).collect();
         let listing = Listing::of(&status, &query(""));

@@ -137,7 +137,7 @@ fn figure(number: &str, unit: &str) -> Element {
 mod tests {
     use super::super::tests::samples;
     use super::*;
-    use crate::control::Status;
+    use crate::control::{GroupStatus, Status};
 
     fn text(status: &Status) -> String {
         let view = samples::view(status);
@@ -167,7 +167,7 @@ mod tests {
     fn of_very_many_services_the_worst_have_tiles() {
         let mut status = samples::status(Vec::new());
         let service = |number: usize| {
-            let group = samples::group("main", vec![samples::host("one")]);
+            let group = GroupStatus::example("main", vec![samples::host("one")]);
             samples::service(&format!("s{number}"), vec![group])
         };
         status.services = (0..TILES + 3).map(service).collect();

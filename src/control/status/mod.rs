@@ -1,5 +1,7 @@
 //! A snapshot of everything that runs, as plain data.
 
+#[cfg(test)]
+mod examples;
 mod json;
 mod readiness;
 mod selection;
@@ -462,15 +464,13 @@ pub(super) mod tests {
     use crate::relay::Topic;
 
     /// A host with everything known.
-    pub(super) fn host() -> HostStatus {
+    fn host() -> HostStatus {
         HostStatus {
-            name: "a \"b\"".to_owned(),
             endpoint: "db:1".to_owned(),
             address: None,
             weight: 5,
             state: HostState::Drain,
             backup: true,
-            pending: false,
             suspect: true,
             slow_start_percent: Some(10),
             health: Health::Failed(Failure::Refused),
@@ -480,7 +480,6 @@ pub(super) mod tests {
             check_ms: Some(6),
             open: 1,
             peak_open: 9,
-            busy: 0,
             total: 3,
             recent: vec![1, 2],
             known_minutes: 2,
@@ -488,9 +487,6 @@ pub(super) mod tests {
             peak_per_second: 5,
             failures: 2,
             last_failure: Some(("connection refused".to_owned(), 9)),
-            agent: None,
-            emptied_wall_ms: None,
-            member_of: None,
             totals: Totals {
                 bytes_to_host: 10,
                 bytes_to_client: u64::MAX,
@@ -498,6 +494,7 @@ pub(super) mod tests {
                 connect_ms: 5,
                 ..Totals::default()
             },
+            ..HostStatus::example("a \"b\"")
         }
     }
 

@@ -121,7 +121,6 @@ mod tests {
     use crate::balance::Failure;
     use crate::config::Route;
     use crate::control::GroupStatus;
-    use crate::control::status::tests::host;
 
     /// A service whose enabled group has hosts of this state, weight and health.
     fn service(name: &str, hosts: &[(HostState, u32, Health)]) -> ServiceStatus {
@@ -129,27 +128,9 @@ mod tests {
             state: *state,
             weight: *weight,
             health: health.clone(),
-            address: Some(crate::os::address::Address::Ip(([127, 0, 0, 1], 80).into())),
-            ..host()
+            ..HostStatus::example("one")
         });
-        ServiceStatus {
-            name: name.to_owned(),
-            addresses: Vec::new(),
-            enabled: "main".to_owned(),
-            routes: Vec::new(),
-            drain_timeout: None,
-            ended: crate::control::EndedSessions::default(),
-            open: 0,
-            total: 0,
-            groups: vec![GroupStatus {
-                name: "main".to_owned(),
-                scheduler: "leastc".to_owned(),
-                missed_weights: None,
-                each: Vec::new(),
-                open: 0,
-                hosts: hosts.collect(),
-            }],
-        }
+        ServiceStatus::example(name, vec![GroupStatus::example("main", hosts.collect())])
     }
 
     fn failed() -> Health {

@@ -90,41 +90,12 @@ fn missing(filter: &StatusFilter) -> Option<String> {
 mod tests {
     use super::*;
     use crate::config::HostState;
-    use crate::control::status::tests::host;
 
     fn named(name: &str, state: HostState) -> HostStatus {
         HostStatus {
-            name: name.to_owned(),
-            address: "10.0.0.1:80".parse().ok(),
             health: crate::balance::Health::Healthy,
-            suspect: false,
             state,
-            ..host()
-        }
-    }
-
-    fn service(name: &str, groups: Vec<GroupStatus>) -> ServiceStatus {
-        ServiceStatus {
-            name: name.to_owned(),
-            addresses: Vec::new(),
-            enabled: groups[0].name.clone(),
-            routes: Vec::new(),
-            drain_timeout: None,
-            ended: crate::control::EndedSessions::default(),
-            open: 0,
-            total: 0,
-            groups,
-        }
-    }
-
-    fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus {
-        GroupStatus {
-            name: name.to_owned(),
-            scheduler: "leastc".to_owned(),
-            missed_weights: None,
-            open: 0,
-            each: Vec::new(),
-            hosts,
+            ..HostStatus::example(name)
         }
     }
 
@@ -136,16 +107,22 @@ mod tests {
         };
         Status {
             services: vec![
-                service(
+                ServiceStatus::example(
                     "web",
                     vec![
-                        group("main", vec![named("a", up), named("b", drain), suspect]),
-                        group("spare", vec![named("a", up)]),
-                        group("empty", Vec::new()),
+                        GroupStatus::example(
+                            "main",
+                            vec![named("a", up), named("b", drain), suspect],
+                        ),
+                        GroupStatus::example("spare", vec![named("a", up)]),
+                        GroupStatus::example("empty", Vec::new()),
                     ],
                 ),
-                service("mail", vec![group("mx", Vec::new())]),
-                service("fine", vec![group("main", vec![named("c", up)])]),
+                ServiceStatus::example("mail", vec![GroupStatus::example("mx", Vec::new())]),
+                ServiceStatus::example(
+                    "fine",
+                    vec![GroupStatus::example("main", vec![named("c", up)])],
+                ),
             ],
             ..Status::default()
         }

@@ -344,38 +344,22 @@ mod tests {
 
     fn host_status(name: &str, health: Health) -> HostStatus {
         HostStatus {
-            name: name.to_owned(),
-            endpoint: "10.0.0.1:80".to_owned(),
             address: None,
-            weight: 1,
-            state: HostState::Up,
-            backup: false,
-            pending: false,
-            suspect: false,
-            slow_start_percent: None,
             health,
             since_wall_ms: 1_000,
             open: 3,
             busy: 3,
             total: 1234,
-            recent: Vec::new(),
-            known_minutes: 60,
-            per_ten_seconds: 0,
-            peak_per_second: 0,
-            peak_open: 0,
-            times_failed: 0,
-            down_ms: 0,
-            check_ms: None,
             failures: 2,
-            last_failure: None,
-            agent: None,
-            emptied_wall_ms: None,
-            member_of: None,
-            totals: crate::balance::Totals::default(),
+            ..HostStatus::example(name)
         }
     }
 
     fn scene(service: &str, hosts: Vec<HostStatus>) -> Status {
+        let group = GroupStatus {
+            open: 3,
+            ..GroupStatus::example("main", hosts)
+        };
         Status {
             wall_ms: 3_601_000,
             started_wall_ms: 1_000,
@@ -386,22 +370,10 @@ mod tests {
             open: 3,
             capacity: 9_400,
             services: vec![ServiceStatus {
-                name: service.to_owned(),
                 addresses: vec![Address::Ip("127.0.0.1:8080".parse().unwrap())],
-                enabled: "main".to_owned(),
-                routes: Vec::new(),
-                drain_timeout: None,
-                ended: crate::control::EndedSessions::default(),
                 open: 3,
                 total: 1234,
-                groups: vec![GroupStatus {
-                    name: "main".to_owned(),
-                    scheduler: "leastc".to_owned(),
-                    missed_weights: None,
-                    each: Vec::new(),
-                    open: 3,
-                    hosts,
-                }],
+                ..ServiceStatus::example(service, vec![group])
             }],
             ..Status::default()
         }

@@ -15,7 +15,9 @@ use super::*;
 use crate::config::Access;
 use crate::config::HostState;
 use crate::config::verb::table::{KeySchema, command};
-use crate::control::{Health, HostStatus, RecentEvent, SessionStatus, Sessions, Status, Topic};
+use crate::control::{
+    GroupStatus, Health, HostStatus, RecentEvent, SessionStatus, Sessions, Status, Topic,
+};
 
 /// Every kind of character that could do harm.
 fn nasty_names() -> Vec<String> {
@@ -56,7 +58,8 @@ fn nasty_status() -> (Status, Sessions) {
         host.state = [HostState::Up, HostState::Drain, HostState::Down][number / 3 % 3];
         host
     };
-    let group = |name: &String| samples::group(name, names.iter().enumerate().map(hosts).collect());
+    let group =
+        |name: &String| GroupStatus::example(name, names.iter().enumerate().map(hosts).collect());
     let mut status = samples::trouble();
     let services = names
         .iter()
@@ -186,7 +189,7 @@ fn the_page_for_a_missing_password_loads_nothing_else() {
 #[test]
 fn what_a_form_sends_is_exactly_what_its_verb_takes() {
     let name = "\u{202e}a \"b\" & <c>";
-    let mut spare = samples::group("other", vec![samples::failed(name)]);
+    let mut spare = GroupStatus::example("other", vec![samples::failed(name)]);
     spare.hosts[0].state = HostState::Drain;
     let mut status = samples::trouble();
     status.services[0].groups.push(spare);
@@ -384,7 +387,7 @@ fn three_hundred_busy_hosts_are_less_than_sixty_kilobytes_of_gzip() {
         let hosts = (number * 30..(number + 1) * 30).map(host);
         samples::service(
             &format!("service{number}"),
-            vec![samples::group("main", hosts.collect())],
+            vec![GroupStatus::example("main", hosts.collect())],
         )
     };
     let mut status = samples::status(Vec::new());

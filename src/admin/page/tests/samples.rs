@@ -41,34 +41,10 @@ pub(in super::super) fn view(status: &Status) -> View<'_> {
 /// A host that is up, and has been idle.
 pub(in super::super) fn host(name: &str) -> HostStatus {
     HostStatus {
-        name: name.to_owned(),
-        endpoint: "10.0.0.1:80".to_owned(),
-        address: Some(Address::Ip(([10, 0, 0, 1], 80).into())),
-        weight: 1,
-        state: HostState::Up,
-        backup: false,
-        pending: false,
-        suspect: false,
-        slow_start_percent: None,
         health: Health::Healthy,
         since_wall_ms: NOW_MS - 7_200_000,
-        open: 0,
-        busy: 0,
-        total: 0,
         recent: vec![0; 60],
-        known_minutes: 60,
-        per_ten_seconds: 0,
-        peak_per_second: 0,
-        peak_open: 0,
-        times_failed: 0,
-        down_ms: 0,
-        check_ms: None,
-        failures: 0,
-        emptied_wall_ms: None,
-        member_of: None,
-        last_failure: None,
-        agent: None,
-        totals: Totals::default(),
+        ..HostStatus::example(name)
     }
 }
 
@@ -80,8 +56,6 @@ pub(in super::super) fn failed(name: &str) -> HostStatus {
         failures: 31,
         times_failed: 2,
         down_ms: 250_000,
-        emptied_wall_ms: None,
-        member_of: None,
         last_failure: Some(("connection refused".to_owned(), NOW_MS - 3_000)),
         ..host(name)
     }
@@ -122,34 +96,17 @@ pub(in super::super) fn status(hosts: Vec<HostStatus>) -> Status {
         generation: 12,
         open: 17,
         capacity: 9_400,
-        services: vec![service("web", vec![group("main", hosts)])],
+        services: vec![service("web", vec![GroupStatus::example("main", hosts)])],
         ..Status::default()
-    }
-}
-
-pub(in super::super) fn group(name: &str, hosts: Vec<HostStatus>) -> GroupStatus {
-    GroupStatus {
-        name: name.to_owned(),
-        scheduler: "leastc".to_owned(),
-        missed_weights: None,
-        each: Vec::new(),
-        open: hosts.iter().map(|host| host.open as usize).sum(),
-        hosts,
     }
 }
 
 /// A service whose first group is enabled.
 pub(in super::super) fn service(name: &str, groups: Vec<GroupStatus>) -> ServiceStatus {
     ServiceStatus {
-        name: name.to_owned(),
         addresses: vec![Address::Ip(([0, 0, 0, 0], 80).into())],
-        enabled: groups[0].name.clone(),
-        routes: Vec::new(),
-        drain_timeout: None,
-        ended: crate::control::EndedSessions::default(),
-        open: groups.iter().map(|group| group.open as u64).sum(),
         total: 65_432,
-        groups,
+        ..ServiceStatus::example(name, groups)
     }
 }
 
@@ -169,8 +126,6 @@ pub(in super::super) fn trouble() -> Status {
     };
     let off = HostStatus {
         state: HostState::Down,
-        emptied_wall_ms: None,
-        member_of: None,
         last_failure: Some((
             "no answer within the connect timeout".to_owned(),
             NOW_MS - 86_400_000,
@@ -189,13 +144,13 @@ pub(in super::super) fn trouble() -> Status {
     let web = service(
         "web",
         vec![
-            group("main", vec![busy("one", 5), two, draining, off]),
-            group("spare", vec![untried]),
+            GroupStatus::example("main", vec![busy("one", 5), two, draining, off]),
+            GroupStatus::example("spare", vec![untried]),
         ],
     );
     let mut db = service(
         "database",
-        vec![group("primary", vec![busy("db", 0), named])],
+        vec![GroupStatus::example("primary", vec![busy("db", 0), named])],
     );
     db.addresses = vec!["[::1]:5432", "127.0.0.1:5432"]
         .into_iter()
