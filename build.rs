@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Crates whose faults would be faults of txlb, each with the feature that brings it.
-const CRATES: [(&str, &str); 14] = [
+const CRATES: [(&str, &str); 15] = [
     ("mio", ""),
     ("rustix", ""),
     ("nix", ""),
     ("signal-hook", ""),
     ("roxmltree", ""),
+    ("simple-dns", "DNS"),
     ("httparse", "WEB"),
     ("pw_hash", "LOGINS"),
     ("rustls", "HTTPS"),

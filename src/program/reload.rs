@@ -42,7 +42,7 @@ enum RunningConfig {
 /// file to check and how to read it.
 pub(crate) fn run(pid_file: &Path, given: Option<(PathBuf, StartupOptions)>) -> Result<(), Exit> {
     let running = RunningProcess::find(pid_file)?;
-    check_config(&running, given)?;
+    check_config(config_of(&running, given))?;
     running.send(Signal::HUP)
 }
 
@@ -54,10 +54,11 @@ pub(crate) fn upgrade(
     given: Option<(PathBuf, StartupOptions)>,
 ) -> Result<(), Exit> {
     let running = RunningProcess::find(pid_file)?;
+    let config = config_of(&running, given);
     // The check may become another user and change the root: what leads outside is opened before.
-    let connection = control_socket(&running, given.as_ref())
-        .and_then(|socket| ctl::ControlConnection::connect(&socket).ok());
-    check_config(&running, given)?;
+    let connection =
+        control_socket(&config).and_then(|socket| ctl::ControlConnection::connect(&socket).ok());
+    check_config(config)?;
     match connection {
         Some(connection) => ctl::ask(connection, "upgrade"),
         None => {
@@ -67,23 +68,27 @@ pub(crate) fn upgrade(
     }
 }
 
-/// The control socket of the running txlb, if its configuration has one.
-fn control_socket(
+/// Where the configuration of the running txlb is; an error says why that is not known.
+fn config_of(
     running: &RunningProcess,
-    given: Option<&(PathBuf, StartupOptions)>,
-) -> Option<PathBuf> {
-    let (file, root) = match given {
-        Some((file, startup)) => (file.clone(), startup.chroot.clone()),
-        None => match find_config(running.pid()) {
-            Ok(RunningConfig::File(file, startup)) => (file, startup.chroot),
-            _ => return None,
-        },
+    given: Option<(PathBuf, StartupOptions)>,
+) -> Result<RunningConfig, String> {
+    match given {
+        Some((file, startup)) => Ok(RunningConfig::File(file, startup)),
+        None => find_config(running.pid()),
+    }
+}
+
+/// The control socket of the running txlb, if its configuration has one.
+fn control_socket(config: &Result<RunningConfig, String>) -> Option<PathBuf> {
+    let Ok(RunningConfig::File(file, startup)) = config else {
+        return None;
     };
-    let inside = |path: &Path| match &root {
+    let inside = |path: &Path| match &startup.chroot {
         Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
         None => path.to_owned(),
     };
-    let (_, reading) = txlb::control::File::read(&inside(&file)).ok()?;
+    let (_, reading) = txlb::control::File::read(&inside(file)).ok()?;
     Some(inside(&reading.config.control?.socket))
 }
 
@@ -102,14 +107,7 @@ fn await_successor(mut running: RunningProcess) -> Result<(), Exit> {
 }
 
 /// Checks the configuration of the running txlb, as `-t` does, but resolves no names.
-fn check_config(
-    running: &RunningProcess,
-    given: Option<(PathBuf, StartupOptions)>,
-) -> Result<(), Exit> {
-    let config = match given {
-        Some((file, startup)) => Ok(RunningConfig::File(file, startup)),
-        None => find_config(running.pid()),
-    };
+fn check_config(config: Result<RunningConfig, String>) -> Result<(), Exit> {
     match config {
         Ok(RunningConfig::File(file, startup)) => {
             check::run(&file, &startup, CheckOutput::Warnings)?;

@@ -63,6 +63,9 @@ pub(crate) fn run(mut options: ServeOptions) -> Result<(), Exit> {
     // Before anything of this process changes, which the next one is to be started with.
     let helper = match options.source {
         ConfigSource::Demo => Helper::none("--demo cannot be upgraded"),
+        _ if std::process::id() == 1 => {
+            Helper::none("process 1 cannot be replaced: start another container")
+        }
         _ => Helper::start_early(),
     };
     let log = Log::start(options.level).map_err(|error| Exit::from_io(&error))?;
@@ -128,6 +131,8 @@ fn serve(
     let path = file.as_ref().map(|(file, _)| file.path());
     let destination = configured_log.destination(bound.config());
     startup.give_up(&bound, &trusted, path, destination)?;
+    // This frame lasts as long as the process.
+    drop(trusted);
     configured_log.open_after(bound.config())?;
     let started = process.log.start_writer();
     started.map_err(|error| Exit::from_io(&error))?;

@@ -133,8 +133,13 @@ impl Reconfigure for Supervisor {
 }
 
 impl Notifications {
+    /// Whether the supervisor listens to another process now.
+    fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
     fn send(&self, message: &Message) {
-        if self.is_over.load(Ordering::Acquire) {
+        if self.is_over() {
             return;
         }
         if let Err(error) = self.notifier.send(message) {
@@ -171,6 +176,9 @@ impl Notifications {
         let mut reported = String::new();
         loop {
             let pending = self.wait_pending();
+            if self.is_over() {
+                return;
+            }
             let summary = summary(&status());
             if pending.has_reload {
                 self.send(&Message::ready().with_status(&summary));
@@ -183,7 +191,7 @@ impl Notifications {
 
     /// Feeds the watchdog every `period` while all workers answer.
     fn feed_watchdog(&self, period: Duration, go_on: impl Fn(Duration) -> bool) {
-        loop {
+        while !self.is_over() {
             // A late answer is still in time: systemd expects one in two periods.
             if go_on(period / 2) {
                 self.send(&Message::alive());

@@ -13,13 +13,14 @@ use crate::cli::{DEFAULT_FILE, DEFAULT_PID_FILE, MAX_WORKERS};
 pub(crate) const LINE: &str = concat!("txlb ", env!("CARGO_PKG_VERSION"), "\n");
 
 /// The features of this build.
-const FEATURES: [(&str, bool); 6] = [
+const FEATURES: [(&str, bool); 7] = [
     ("web", cfg!(feature = "web")),
     ("https", cfg!(feature = "https")),
     ("ssh", cfg!(feature = "ssh")),
     ("logins", cfg!(feature = "logins")),
     ("activation", cfg!(feature = "activation")),
     ("sandbox", cfg!(feature = "sandbox")),
+    ("dns", cfg!(feature = "dns")),
 ];
 
 /// Columns of the text.

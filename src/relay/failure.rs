@@ -72,13 +72,9 @@ impl Shortage {
 
     /// The error as which it is counted.
     pub(crate) fn resource_error(self) -> ResourceError {
-        match self {
-            Shortage::Ports
-            | Shortage::Source(_)
-            | Shortage::Route(_)
-            | Shortage::Transparency
-            | Shortage::Backlog => ResourceError::NoPorts,
-            _ => ResourceError::NoDescriptors,
+        match self.is_of_address() {
+            true => ResourceError::NoPorts,
+            false => ResourceError::NoDescriptors,
         }
     }
 }

@@ -84,9 +84,6 @@ impl Helper {
 
     /// Has it start the program, with these as standard input and error. Returns the process ID.
     pub(super) fn start(&mut self, stdin: impl AsFd, stderr: impl AsFd) -> Result<u32, String> {
-        if process::id() == 1 {
-            return Err("process 1 cannot be replaced: start another container".to_owned());
-        }
         let started = self.ask(START, &[stdin.as_fd(), stderr.as_fd()])?;
         match started.split_once(' ') {
             Some(("started", process)) => process
@@ -195,13 +192,12 @@ fn program() -> PathBuf {
     let named: OsString = env::args_os().next().unwrap_or_default();
     let named = Path::new(&named);
     let folders = env::var_os("PATH").unwrap_or_default();
-    let candidates: Vec<PathBuf> = match named.components().count() {
-        1 if !named.has_root() && !named.as_os_str().as_encoded_bytes().contains(&b'/') => {
-            env::split_paths(&folders)
-                .map(|it| it.join(named))
-                .collect()
-        }
-        _ => vec![named.to_owned()],
+    let has_folder = named.as_os_str().as_encoded_bytes().contains(&b'/');
+    let candidates: Vec<PathBuf> = match has_folder {
+        true => vec![named.to_owned()],
+        false => env::split_paths(&folders)
+            .map(|it| it.join(named))
+            .collect(),
     };
     let mut absolute = candidates.iter().filter_map(|it| absolute(it).ok());
     absolute

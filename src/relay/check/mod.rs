@@ -239,12 +239,13 @@ impl Dialogue {
 /// Where a check of the host at `address` connects to. A process with a Unix socket is on this
 /// machine, so a port alone is one of the loopback; without a port the socket itself is checked.
 pub(crate) fn check_address(check: &Check, address: &Address) -> Address {
-    let port = check.port.or(address.port());
-    match (check.ip.or(address.ip()), port) {
+    let Some(port) = check.port.or(address.port()) else {
+        return address.clone();
+    };
+    match check.ip {
         // The host's own address keeps its interface.
-        (_, Some(port)) if check.ip.is_none() && address.ip().is_some() => address.with_port(port),
-        (ip, Some(port)) => SocketAddr::new(ip.unwrap_or(Ipv4Addr::LOCALHOST.into()), port).into(),
-        (_, None) => address.clone(),
+        None if address.ip().is_some() => address.with_port(port),
+        ip => SocketAddr::new(ip.unwrap_or(Ipv4Addr::LOCALHOST.into()), port).into(),
     }
 }
 

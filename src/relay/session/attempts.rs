@@ -21,8 +21,6 @@ pub(crate) struct Attempts {
     /// How many addresses failed whose hosts have moved to another address.
     failed_addresses: u8,
     timed_out: bool,
-    /// No further host is picked.
-    is_over: bool,
     /// When the first host without a local port may be tried again.
     retry_ms: u64,
 }
@@ -34,19 +32,18 @@ impl Attempts {
             failed_hosts: 0,
             failed_addresses: 0,
             timed_out: false,
-            is_over: false,
             retry_ms: u64::MAX,
         }
     }
 
     /// The hosts that must not be picked now, at most [`PickContext::MAX_TRIED`].
     pub(crate) fn tried(&self) -> &[HostId] {
-        if self.is_over { &[] } else { &self.tried }
+        &self.tried
     }
 
     /// The hosts that failed this client, in order.
     pub(crate) fn failed_hosts(&self) -> &[HostId] {
-        &self.tried[..usize::from(self.failed_hosts).min(self.tried.len())]
+        &self.tried[..usize::from(self.failed_hosts)]
     }
 
     /// How many hosts, or addresses of a host, have failed this client.
@@ -73,7 +70,7 @@ impl Attempts {
     pub(crate) fn add_failed(&mut self, host: HostId, timed_out: bool) {
         self.tried.insert(usize::from(self.failed_hosts), host);
         self.failed_hosts += 1;
-        (self.timed_out, self.is_over) = (timed_out, false);
+        self.timed_out = timed_out;
         let failed = usize::from(self.failed_hosts);
         self.tried.truncate(failed.max(MAX_TRIED - 1));
     }
@@ -107,7 +104,6 @@ impl Attempts {
 
     /// No further host is picked: what failed is kept for the log alone.
     pub(crate) fn forget_hosts(&mut self) {
-        self.is_over = true;
         self.tried.truncate(usize::from(self.failed_hosts));
         self.tried.shrink_to_fit();
     }
