@@ -1,5 +1,5 @@
 //! Text for people: numbers with their nouns, durations, sizes, counts, and lines cut or wrapped to
-//! terminal columns.
+//! terminal columns. Percent-decoding.
 
 use unicode_width::UnicodeWidthChar;
 
@@ -143,9 +143,49 @@ pub(crate) fn fits(text: &str, most: usize) -> bool {
     fitting(text, most).len() == text.len()
 }
 
+/// A text in which `%XX` stands for bytes. `None` for half an escape, or for bytes that are not
+/// UTF-8.
+pub(crate) fn decode_percent(text: &[u8]) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let [first, after @ ..] = rest {
+        let (byte, after) = match (first, after) {
+            (b'%', [high, low, after @ ..]) => (digit(*high)? << 4 | digit(*low)?, after),
+            (b'%', _) => return None,
+            (byte, after) => (*byte, after),
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn digit(letter: u8) -> Option<u8> {
+    let digit = char::from(letter).to_digit(16)?;
+    u8::try_from(digit).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_stand_for_bytes_and_half_of_one_for_nothing() {
+        for (text, expected) in [
+            ("", Some("")),
+            ("a%20b+c%2F%C3%a4", Some("a b+c/ä")),
+            ("%", None),
+            ("%4", None),
+            ("%4g", None),
+            ("%+1", None),
+            ("%ff", None),
+        ] {
+            assert_eq!(
+                decode_percent(text.as_bytes()).as_deref(),
+                expected,
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn many_ports_in_a_row_are_a_range() {

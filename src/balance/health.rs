@@ -17,6 +17,17 @@ pub enum Health {
     Failed(Failure),
 }
 
+impl Health {
+    /// For how long a host that is so since `since_ms` has failed now, in milliseconds; 0 if it has
+    /// not.
+    pub(super) fn failed_ms(&self, since_ms: u64, now_ms: u64) -> u64 {
+        match self {
+            Health::Failed(_) => now_ms.saturating_sub(since_ms),
+            _ => 0,
+        }
+    }
+}
+
 /// Why a host could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

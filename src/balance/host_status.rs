@@ -67,11 +67,8 @@ pub struct HostStatus<'a> {
 impl HostStatus<'_> {
     /// For how long it has failed so far, in milliseconds.
     pub fn down_ms(&self, now_ms: u64) -> u64 {
-        let now = match self.health {
-            Health::Failed(_) => now_ms.saturating_sub(self.since_ms),
-            _ => 0,
-        };
-        self.past_down_ms.saturating_add(now)
+        let failed_ms = self.health.failed_ms(self.since_ms, now_ms);
+        self.past_down_ms.saturating_add(failed_ms)
     }
 
     /// Whether it could serve a session for what is seen of it: it has an address, has not

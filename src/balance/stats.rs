@@ -136,6 +136,8 @@ pub struct RecentSessions {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct RecentCounts {
     minutes: Ring<MINUTES>,
+    /// The minute in which counting began, counted from the start of the clock.
+    began: u64,
     /// The current second, and those that the rate is taken of.
     seconds: Ring<{ RATE_SECONDS + 1 }>,
     /// The most sessions of a second.
@@ -148,6 +150,7 @@ impl RecentSessions {
         RecentSessions {
             counts: Box::new(RecentCounts {
                 minutes: Ring::new(now_ms / MINUTE_MS),
+                began: now_ms / MINUTE_MS,
                 seconds: Ring::new(now_ms / 1000),
                 peak: 0,
             }),
@@ -172,13 +175,13 @@ impl RecentSessions {
     /// The sessions of each minute before `now_ms`, as [`RecentSessions::by_minute`] has them.
     pub(super) fn from_minutes(by_minute: &[u32], now_ms: u64) -> RecentSessions {
         let mut recent = RecentSessions::new(now_ms);
-        let minutes = &mut recent.counts.minutes;
+        let RecentCounts { minutes, began, .. } = &mut *recent.counts;
         for (back, sessions) in (0..MINUTES as u64).zip(by_minute.iter().rev()) {
             // At the beginning of the clock there is nothing to put it.
             if let Some(minute) = minutes.now.checked_sub(back)
                 && *sessions > 0
             {
-                minutes.began = minute;
+                *began = minute;
                 minutes.counts[slot_of::<MINUTES>(minute)] = *sessions;
             }
         }
@@ -187,7 +190,7 @@ impl RecentSessions {
 
     /// How many of [`RecentSessions::by_minute`] there were since it began to count.
     pub fn known_minutes(&self, now_ms: u64) -> usize {
-        let passed = (now_ms / MINUTE_MS).saturating_sub(self.counts.minutes.began);
+        let passed = (now_ms / MINUTE_MS).saturating_sub(self.counts.began);
         usize::try_from(passed).map_or(MINUTES, |passed| MINUTES.min(passed + 1))
     }
 
@@ -209,9 +212,7 @@ impl RecentSessions {
 /// Counts in the last `N` units of time, in a ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Ring<const N: usize> {
-    /// The unit in which counting began, counted from the start of the clock.
-    began: u64,
-    /// The current unit.
+    /// The current unit, counted from the start of the clock.
     now: u64,
     /// By unit, modulo their number.
     counts: [u32; N],
@@ -220,7 +221,6 @@ struct Ring<const N: usize> {
 impl<const N: usize> Ring<N> {
     fn new(now: u64) -> Self {
         Ring {
-            began: now,
             now,
             counts: [0; N],
         }

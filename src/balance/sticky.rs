@@ -141,7 +141,7 @@ impl Clients {
     /// Remembers a client whose last session ended at `ended_ms`: later than that of the one before.
     pub(super) fn restore(&mut self, key: u128, placement: Placement, ended_ms: u64) {
         if !self.by_key.contains_key(&key) && self.make_room(ended_ms) {
-            self.insert(Entry {
+            let index = self.insert(Entry {
                 key,
                 placement,
                 open: 0,
@@ -149,9 +149,7 @@ impl Clients {
                 older: None,
                 newer: None,
             });
-            if let Some(&index) = self.by_key.get(&key) {
-                self.link_newest(index);
-            }
+            self.link_newest(index);
         }
     }
 
@@ -168,7 +166,8 @@ impl Clients {
         self.by_key.len() < self.capacity
     }
 
-    fn insert(&mut self, entry: Entry) {
+    /// Adds a client. Returns the index of its entry.
+    fn insert(&mut self, entry: Entry) -> usize {
         let key = entry.key;
         let index = match self.free.pop() {
             Some(index) => {
@@ -181,6 +180,7 @@ impl Clients {
             }
         };
         self.by_key.insert(key, index);
+        index
     }
 
     /// Forgets a client, which has no sessions.

@@ -219,11 +219,8 @@ impl Value<'_> {
 
     /// The number of a route, from 1.
     pub(super) fn route_number(&self) -> Result<usize, Error> {
-        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = self.text.parse().ok();
-        number
-            .filter(|number| digits && *number > 0)
-            .ok_or_else(|| self.bad_value("the number of a route in its service, from 1"))
+        let expected = "the number of a route in its service, from 1";
+        self.whole_number(1..=usize::MAX, expected)
     }
 }
 

@@ -348,7 +348,7 @@ impl Value<'_> {
     }
 
     /// A whole number within these bounds, in digits.
-    fn whole_number<T: FromStr + PartialOrd>(
+    pub(super) fn whole_number<T: FromStr + PartialOrd>(
         &self,
         bounds: RangeInclusive<T>,
         expected: &'static str,

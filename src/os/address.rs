@@ -37,14 +37,6 @@ impl Address {
         self.socket_address().map(|address| address.port())
     }
 
-    /// The path of a Unix socket.
-    pub fn path(&self) -> Option<&Arc<Path>> {
-        match self {
-            Address::Ip(_) => None,
-            Address::Unix(path) => Some(path),
-        }
-    }
-
     /// Whether this is an IP address with port 0, which stands for one that is not chosen yet.
     pub fn lacks_port(&self) -> bool {
         self.port() == Some(0)
@@ -119,7 +111,7 @@ mod tests {
         assert_eq!((unix.ip(), unix.port()), (None, None));
         assert!(!unix.lacks_port() && unix.with_port(80) == unix);
         let ip = Address::from(SocketAddr::from(([10, 0, 0, 1], 0)));
-        assert!(ip.lacks_port() && ip.path().is_none());
+        assert!(ip.lacks_port());
         assert_eq!(ip.with_port(80).to_string(), "10.0.0.1:80");
         assert_eq!(ip.to_string().parse(), Ok(ip));
     }

@@ -96,7 +96,7 @@ impl InheritedSocket {
 }
 
 /// Checks that a socket listens. Apple's system does not tell.
-fn check_listening(listener: &impl AsFd) -> io::Result<()> {
+pub(super) fn check_listening(listener: &impl AsFd) -> io::Result<()> {
     #[cfg(not(target_vendor = "apple"))]
     if !sockopt::socket_acceptconn(listener)? {
         return Err(io::ErrorKind::InvalidInput.into());

@@ -4,7 +4,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -108,17 +108,10 @@ pub fn receive_message(mut socket: &UnixStream, most: usize) -> io::Result<Vec<u
     }
 }
 
-/// A second descriptor of the same thing.
-///
-/// # Errors
-/// The system's.
-pub fn duplicate(descriptor: impl AsFd) -> io::Result<OwnedFd> {
-    descriptor.as_fd().try_clone_to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::pipe;
+    use std::os::fd::AsFd;
 
     use super::*;
 

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind};
 use std::iter::once;
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use mio::event::Event;
@@ -24,7 +24,6 @@ use crate::os::address::Address;
 use crate::os::addresses;
 use crate::os::listen::StreamListener;
 use crate::os::outgoing::{ConnectFromError, ConnectOptions, connect_unix, connect_with};
-use crate::os::passing::duplicate;
 use crate::os::pipes::{Pipe, Pipes};
 use crate::os::sockets::{DeadPeerTimes, Delivery, delivery, is_unacknowledged, watch_peer};
 
@@ -312,7 +311,7 @@ impl ListenSocket<TcpTransport> for ListenerSocket {
     }
 
     fn duplicate(&self) -> io::Result<OwnedFd> {
-        duplicate(self)
+        self.as_fd().try_clone_to_owned()
     }
 
     fn accept(&self) -> io::Result<(TcpTransport, Address)> {

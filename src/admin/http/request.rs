@@ -6,6 +6,8 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
 use httparse::{Header, Status};
 
+use crate::text::decode_percent;
+
 /// Bytes of the request line and headers. On localhost, browsers also send the cookies
 /// that other programs there have set.
 const MAX_HEAD: usize = 32 * 1024;
@@ -227,32 +229,13 @@ pub(in crate::admin) fn fields(text: &[u8]) -> Option<Fields> {
         .collect()
 }
 
-/// Decodes a part of a path, in which a plus sign is one.
-pub(in crate::admin) fn decode_path(text: &str) -> Option<String> {
-    decode(text.replace('+', "%2B").as_bytes())
-}
-
+/// Decodes a name or value of a form, in which a plus sign is a blank.
 fn decode(text: &[u8]) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match first {
-            b'+' => bytes.push(b' '),
-            b'%' => {
-                let (digits, after) = rest.split_at_checked(2)?;
-                bytes.push(digit(digits[0])? << 4 | digit(digits[1])?);
-                rest = after;
-            }
-            other => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn digit(letter: u8) -> Option<u8> {
-    let digit = char::from(letter).to_digit(16)?;
-    u8::try_from(digit).ok()
+    let blanks = text.iter().map(|byte| match byte {
+        b'+' => b' ',
+        other => *other,
+    });
+    decode_percent(&blanks.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::compression::StaticFile;
 use super::guard::Principal;
-use super::request::{Fields, Request, decode_path, fields};
+use super::request::{Fields, Request, fields};
 use super::response::{Response, error_page};
 use super::state::{FLASH_FIELD, RequestContext, Settings, WebState};
 use super::{actions, guard};
@@ -21,6 +21,7 @@ use crate::log_targets::LOST_LINES;
 use crate::non_printing::escape_non_printing;
 use crate::os::usage::Usage;
 use crate::sync::lock;
+use crate::text::decode_percent;
 
 /// What a path leads to.
 enum Route<'a> {
@@ -82,7 +83,8 @@ fn route(request: &Request) -> Option<Route<'_>> {
         return Some(Route::Api(name));
     }
     if let Some(service) = path.strip_prefix("/ready/") {
-        return Some(Route::Probe(Probe::ServiceReady(decode_path(service))));
+        let service = decode_percent(service.as_bytes());
+        return Some(Route::Probe(Probe::ServiceReady(service)));
     }
     Some(match path {
         "/healthz" => Route::Probe(Probe::Alive),

@@ -505,20 +505,12 @@ impl Member {
 
     /// Its health changes. Counts how often and how long it has failed.
     fn set_health(&mut self, health: Health, now_ms: u64) {
-        self.downtime.past_ms += self.failed_ms(now_ms);
+        self.downtime.past_ms += self.health.failed_ms(self.since_ms, now_ms);
         if let Health::Failed(_) = health {
             self.downtime.times = self.downtime.times.saturating_add(1);
         }
         self.health = health;
         self.since_ms = now_ms;
-    }
-
-    /// For how long it has failed now, in milliseconds; 0 if it has not.
-    fn failed_ms(&self, now_ms: u64) -> u64 {
-        match self.health {
-            Health::Failed(_) => now_ms.saturating_sub(self.since_ms),
-            _ => 0,
-        }
     }
 
     /// A probe or check of it took so long, in milliseconds.

@@ -232,26 +232,18 @@ impl Value<'_> {
 
     /// How many results in a row.
     pub(in crate::config) fn in_a_row(&self) -> Result<u16, Error> {
-        self.number_up_to(Check::MOST_IN_A_ROW)
-            .ok_or_else(|| self.bad_value("a whole number from 1 to 1000"))
+        self.whole_number(1..=Check::MOST_IN_A_ROW, "a whole number from 1 to 1000")
     }
 
     /// A port to connect to.
     pub(in crate::config) fn check_port(&self) -> Result<u16, Error> {
-        self.number_up_to(u16::MAX)
-            .ok_or_else(|| self.bad_value("a port from 1 to 65535"))
+        self.whole_number(1..=u16::MAX, "a port from 1 to 65535")
     }
 
     /// The number of a check in its group, from 1.
     pub(in crate::config) fn check_number(&self) -> Result<u16, Error> {
-        self.number_up_to(u16::MAX)
-            .ok_or_else(|| self.bad_value("the number of a check in its group, from 1"))
-    }
-
-    fn number_up_to(&self, most: u16) -> Option<u16> {
-        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = self.text.parse().ok().filter(|_| digits)?;
-        (1..=most).contains(&number).then_some(number)
+        let expected = "the number of a check in its group, from 1";
+        self.whole_number(1..=u16::MAX, expected)
     }
 
     /// An IP address without a port, with or without brackets.

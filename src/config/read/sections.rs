@@ -166,12 +166,22 @@ fn read_listen(
     None
 }
 
-fn read_route(element: &Element<'_>, findings: &mut Findings<'_>) -> Route {
+/// Reads attributes that have to go together, and whether that can be judged: a value with an error
+/// is left at its default.
+fn read_whole<T>(
+    element: &Element<'_>,
+    table: &ElementTable<T>,
+    findings: &mut Findings<'_>,
+) -> (T, bool) {
     let errors = findings.errors.len();
-    let route = element.read(&ROUTE, Route::default(), findings);
-    // A value with an error was left at its default: the whole cannot be judged.
-    let is_doubtful = element.is_misspelt || findings.errors.len() > errors;
-    if !is_doubtful && !route.is_for_some() {
+    let whole = element.read(table, (table.new)(), findings);
+    let is_sound = !element.is_misspelt && findings.errors.len() == errors;
+    (whole, is_sound)
+}
+
+fn read_route(element: &Element<'_>, findings: &mut Findings<'_>) -> Route {
+    let (route, is_sound) = read_whole(element, &ROUTE, findings);
+    if is_sound && !route.is_for_some() {
         findings.error(element.error(ErrorKind::RouteForNobody));
     }
     route
@@ -286,11 +296,8 @@ fn read_group(element: &mut Element<'_>, findings: &mut Findings<'_>) -> Group {
 }
 
 fn read_host(element: &Element<'_>, findings: &mut Findings<'_>) -> Host {
-    let errors = findings.errors.len();
-    let host = element.read(&HOST, Host::default(), findings);
-    // An address with an error was left at its default: the whole cannot be judged.
-    let is_doubtful = element.is_misspelt || findings.errors.len() > errors;
-    if let Some(mistake) = host.mistake().filter(|_| !is_doubtful)
+    let (host, is_sound) = read_whole(element, &HOST, findings);
+    if let Some(mistake) = host.mistake().filter(|_| is_sound)
         && let Some(value) = element.value("each")
     {
         findings.error(value.error(mistake.into()));
@@ -299,12 +306,9 @@ fn read_host(element: &Element<'_>, findings: &mut Findings<'_>) -> Host {
 }
 
 fn read_check(element: &Element<'_>, findings: &mut Findings<'_>) -> Check {
-    let errors = findings.errors.len();
-    let check = element.read(&CHECK, Check::default(), findings);
-    // A value with an error was left at its default: the whole cannot be judged.
-    let is_doubtful = element.is_misspelt || findings.errors.len() > errors;
+    let (check, is_sound) = read_whole(element, &CHECK, findings);
     let has_type = element.value("type").is_some();
-    if let Some(mistake) = check.mistake().filter(|_| !is_doubtful && has_type) {
+    if let Some(mistake) = check.mistake().filter(|_| is_sound && has_type) {
         let value = mistake.attribute().and_then(|name| element.value(name));
         findings.error(match value {
             Some(value) => value.error(mistake.into()),

@@ -297,9 +297,8 @@ pub(super) static REBALANCE: CommandSchema = action(
 impl Value<'_> {
     /// The generation that a change made.
     pub(in crate::config) fn generation(&self) -> Result<u64, Error> {
-        let digits = self.text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = self.text.parse().ok().filter(|_| digits);
-        number.ok_or_else(|| self.bad_value("the number of a change, as history shows it"))
+        let expected = "the number of a change, as history shows it";
+        self.whole_number(0..=u64::MAX, expected)
     }
 
     /// The word for what is wrong.

@@ -1,12 +1,12 @@
 //! Verbs that change the checks of a group. A check has no name: it is known by its number, from 1.
 
 use super::apply::{group, group_mut};
+use super::error::refuse_mistake;
 use super::numbered::NumberedList;
 use super::table::{CommandSchema, KeySchema, adds, group_keys, optional, replaces, required};
 use super::values::Values;
 use super::{CommandError, GroupKey, Verb};
 use crate::config::attributes::CHECK;
-use crate::config::error::ErrorKind;
 use crate::config::value::Value;
 use crate::config::{Check, CheckValue, Config, Limit, ValueKind};
 
@@ -26,7 +26,7 @@ pub(super) static ADD_CHECK: CommandSchema = adds(
     |values, config| {
         let mut check = Check::default();
         values.set(&CHECK, &mut check)?;
-        refuse_mistake(&check)?;
+        refuse_mistake(check.mistake())?;
         let index = values
             .text("before")
             .map(|_| check_index(values, "before", config));
@@ -68,17 +68,10 @@ pub(super) static SET_CHECK: CommandSchema = replaces(
         let index = check_index(values, "check", config)?;
         let check = &mut group_mut(config, &values.group())?.checks[index];
         values.set(&CHECK, check)?;
-        refuse_mistake(check)
+        refuse_mistake(check.mistake())
     },
     |values, config| Some(values.previous(&CHECK, check(values, config)?)),
 );
-
-fn refuse_mistake(check: &Check) -> Result<(), CommandError> {
-    match check.mistake() {
-        None => Ok(()),
-        Some(mistake) => Err(CommandError::Option(ErrorKind::from(mistake).into())),
-    }
-}
 
 /// The index of the check with the number in `key`.
 fn check_index(

@@ -321,6 +321,14 @@ impl From<Error> for CommandError {
     }
 }
 
+/// Refuses values that do not go together: `mistake` says which, if any.
+pub(super) fn refuse_mistake(mistake: Option<impl Into<ErrorKind>>) -> Result<(), CommandError> {
+    match mistake {
+        None => Ok(()),
+        Some(mistake) => Err(CommandError::Option(ParseError::Value(mistake.into()))),
+    }
+}
+
 impl std::error::Error for CommandError {}
 
 impl fmt::Display for CommandError {

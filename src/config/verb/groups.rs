@@ -1,6 +1,7 @@
 //! Verbs that change groups and hosts.
 
 use super::apply::{group, group_mut, host, service, service_label, service_mut};
+use super::error::refuse_mistake;
 use super::list::{check_name_free, find_index, insert_item, move_item};
 use super::table::{
     CommandSchema, KeySchema, PreviousValues, adds, before, force, group_keys, host_keys, optional,
@@ -9,7 +10,6 @@ use super::table::{
 use super::values::Values;
 use super::{CommandError, GroupKey, HostKey, Verb};
 use crate::config::attributes::{Attribute, GROUP, HOST};
-use crate::config::error::ErrorKind;
 use crate::config::value::Value;
 use crate::config::{Config, Endpoint, Group, Host, HostState, Service, ValueKind};
 
@@ -37,7 +37,7 @@ pub(super) static ADD_HOST: CommandSchema = adds(
             ..Host::default()
         };
         values.set(&HOST, &mut host)?;
-        refuse_mistake(&host)?;
+        refuse_mistake(host.mistake())?;
         let place = values.place();
         insert_item(&mut group.hosts, host, place.as_ref(), &key.to_string())
     },
@@ -130,7 +130,7 @@ pub(super) static SET_HOST: CommandSchema = replaces(
             check_name_free(hosts, new_name, &owner)?;
         }
         values.set(&HOST, &mut hosts[index])?;
-        refuse_mistake(&hosts[index])?;
+        refuse_mistake(hosts[index].mistake())?;
         // Rename last: `before=` refers to old names.
         let moved = move_item(hosts, index, values.place().as_ref(), &owner)?;
         hosts[moved].name = new_name.to_owned();
@@ -138,13 +138,6 @@ pub(super) static SET_HOST: CommandSchema = replaces(
     },
     |values, config| Some(values.previous(&HOST, host(config, &values.host())?)),
 );
-
-fn refuse_mistake(host: &Host) -> Result<(), CommandError> {
-    match host.mistake() {
-        None => Ok(()),
-        Some(mistake) => Err(CommandError::Option(ErrorKind::from(mistake).into())),
-    }
-}
 
 /// The index of a host. A member of a name has none: its template has.
 pub(super) fn find_host(group: &Group, key: &HostKey) -> Result<usize, CommandError> {

@@ -2,6 +2,7 @@
 
 use super::table::CommandSchema;
 use crate::config::ValueKind;
+use crate::text::decode_percent;
 
 /// The keys and values that a word stands for in a command; `None` if it is no place, or the command
 /// has no keys for it. What the log escapes (`%20`) is decoded.
@@ -52,25 +53,9 @@ fn key_of(schema: &'static CommandSchema, kind: ValueKind) -> Option<&'static st
     Some(key.name)
 }
 
-/// A name in which `%XX` stands for bytes; `None` if it is none, or empty.
+/// A name as the log writes it; `None` if it is none, or empty.
 fn decoded(name: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(name.len()), name.as_bytes());
-    while let [first, after @ ..] = rest {
-        let (byte, after) = match (first, after) {
-            (b'%', [high, low, after @ ..]) => {
-                let digit = |digit: u8| char::from(digit).to_digit(16);
-                let number = digit(*high)? * 16 + digit(*low)?;
-                (u8::try_from(number).ok()?, after)
-            }
-            (b'%', _) => return None,
-            (byte, after) => (*byte, after),
-        };
-        bytes.push(byte);
-        rest = after;
-    }
-    String::from_utf8(bytes)
-        .ok()
-        .filter(|name| !name.is_empty())
+    decode_percent(name.as_bytes()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]

@@ -160,19 +160,16 @@ pub fn command(name: &str) -> Option<&'static CommandSchema> {
 /// # Errors
 /// None does, or several do.
 pub fn find(name: &str) -> Result<&'static CommandSchema, ParseError> {
-    if let Some(command) = command(name) {
+    let is_whole = |known: &str| known.eq_ignore_ascii_case(name);
+    let mut commands = COMMANDS.iter().copied();
+    let whole = commands.find(|it| is_whole(it.name) || it.old.is_some_and(is_whole));
+    if let Some(command) = whole {
         return Ok(command);
     }
     let begins = |known: &str| {
         let head = known.get(..name.len());
         head.is_some_and(|head| head.eq_ignore_ascii_case(name))
     };
-    let is_whole = |known: &str| known.len() == name.len() && begins(known);
-    let mut commands = COMMANDS.iter().copied();
-    let whole = commands.find(|it| is_whole(it.name) || it.old.is_some_and(is_whole));
-    if let Some(command) = whole {
-        return Ok(command);
-    }
     let is_meant = |it: &&CommandSchema| !name.is_empty() && begins(it.name);
     let meant: Vec<_> = COMMANDS.iter().copied().filter(is_meant).collect();
     match meant[..] {
