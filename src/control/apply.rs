@@ -154,6 +154,7 @@ impl DataPlane {
         self.restore_known(known.as_ref(), true);
         self.publish_plan();
         self.configure_other_groups(renames, &names);
+        self.members.retain(&self.config);
         self.restore_known(known.as_ref(), false);
         self.running.set_check_ports(&self.config, |service| {
             let mut addresses = self.listeners.addresses(&self.wanted, service);
@@ -315,7 +316,6 @@ impl DataPlane {
                         });
                 });
         }
-        self.members.retain(&self.config);
         let groups = self.running.groups().cloned();
         self.resolutions
             .set_groups(groups, names, || self.resolver.resolutions());

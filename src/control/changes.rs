@@ -24,6 +24,9 @@ use crate::log_targets;
 use crate::relay::{Backend, Topic};
 use crate::text::{address_ranges, plural};
 
+/// The answer to a change that changes nothing.
+pub(super) const UNCHANGED: &str = "nothing has changed: it is so already";
+
 /// The result of a reload.
 struct Reloaded {
     /// What happened.
@@ -96,16 +99,11 @@ impl Controller {
             .map_err(|refusal| refusal.to_string())?;
         if next == before {
             // What is wanted of members is no part of the configuration.
-            let has_changed = members.commit(&self.data_plane);
-            if has_changed {
-                self.record_change(actor, verbs, before);
+            if !members.commit(&self.data_plane) {
+                return Ok(UNCHANGED.to_owned());
             }
-            let nothing = || "nothing has changed: it is so already".to_owned();
-            return Ok(if has_changed {
-                String::new()
-            } else {
-                nothing()
-            });
+            self.record_change(actor, verbs, before);
+            return Ok(String::new());
         }
         let notes = newly_missed_weights(&before, &next);
         let renames = Renames::new(&changes, &before);

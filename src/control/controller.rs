@@ -142,7 +142,8 @@ pub(super) struct Controller {
     pub(super) history: UndoHistory,
     pub(super) last_reload: Option<Outcome>,
     pub(super) last_save: Option<Outcome>,
-    pub(super) upgrade: Upgrade,
+    /// The upgrade that is under way.
+    pub(super) upgrade: Option<Upgrade>,
     /// Changes that are not in the file; `None` while not computed.
     unsaved: Option<Vec<Verb>>,
 }
@@ -166,7 +167,7 @@ impl Controller {
             history: UndoHistory::default(),
             last_reload: None,
             last_save: None,
-            upgrade: Upgrade::None,
+            upgrade: None,
             unsaved: None,
         };
         if let Some((file, reading)) = file {
@@ -188,16 +189,19 @@ impl Controller {
                 return self.handle_signals(pending & to_stop, signals);
             }
             self.handle_signals(pending, signals);
-            let may_save = self.refuse_while_upgrading().is_ok();
-            if may_save && self.autosave.is_due(Instant::now()) {
-                self.autosave_if_changed();
+            // A process that takes over would not know of it.
+            let may_change = self.upgrade.is_none();
+            if may_change {
+                if self.autosave.is_due(Instant::now()) {
+                    self.autosave_if_changed();
+                }
+                self.look_at_file();
             }
-            self.look_at_file();
             self.ending.run(&self.data_plane);
             let now = Instant::now();
             let timeouts = [
-                self.autosave.poll_timeout(now),
-                self.watch.poll_timeout(now),
+                self.autosave.poll_timeout(now).filter(|_| may_change),
+                self.watch.poll_timeout(now).filter(|_| may_change),
                 self.ending.poll_timeout(self.data_plane.now_ms()),
             ];
             let request = match timeouts.into_iter().flatten().min() {
@@ -408,7 +412,7 @@ impl Controller {
         self.autosave.disable();
         self.is_draining = true;
         // The new process of an upgrade has the listeners until it is ended.
-        if self.refuse_while_upgrading().is_ok() {
+        if self.upgrade.is_none() {
             self.release();
         }
         message
@@ -512,10 +516,20 @@ pub(super) fn outcome<T>(result: &Result<T, String>) -> Outcome {
 fn changes(request: &Request) -> bool {
     match request {
         Request::Change(_) | Request::Command(Command::Change(_)) => true,
-        Request::Command(Command::Action(action)) => matches!(
-            action,
-            Action::SaveConfig { .. } | Action::Reload { .. } | Action::Shutdown { .. }
-        ),
+        Request::Command(Command::Action(action)) => match action {
+            Action::Undo { .. }
+            | Action::SaveConfig { .. }
+            | Action::Reload { .. }
+            | Action::Resign { .. }
+            | Action::Resume
+            | Action::Shutdown { .. } => true,
+            Action::RetryHost { .. }
+            | Action::EndSession { .. }
+            | Action::EndSessions(_)
+            | Action::Rebalance { .. }
+            | Action::Upgrade
+            | Action::ReopenLog => false,
+        },
         Request::Command(Command::Question(_) | Command::Batch(_)) => false,
     }
 }

@@ -154,18 +154,14 @@ impl DataPlane {
             }
         }
         // A template is as usable as its members.
-        let templates = self.config_of(group).into_iter().flat_map(|it| &it.hosts);
+        let templates = group
+            .find(&self.config)
+            .into_iter()
+            .flat_map(|it| &it.hosts);
         let templates = templates.filter(|it| it.is_template());
         let without = templates.filter(|it| !usable_names.iter().any(|name| it.has_member(name)));
         unusable.extend(without.map(|template| template.address.clone()));
         unusable
-    }
-
-    /// The configuration of a group.
-    pub(super) fn config_of(&self, key: &GroupKey) -> Option<&config::Group> {
-        let mut services = self.config.services.iter();
-        let service = services.find(|it| it.name == key.service)?;
-        service.groups.iter().find(|it| it.name == key.group)
     }
 
     /// Resolves all names of hosts again, now.
@@ -177,17 +173,17 @@ impl DataPlane {
     /// Resets a failed host to untried, so that it may get the next session. Without an address,
     /// its name is resolved again.
     pub fn retry_host(&self, host: &HostKey) -> RetryOutcome {
-        let group = self.running.group(&host.group.service, &host.group.group);
-        let Some(group) = group else {
+        let running = self.running.group(&host.group.service, &host.group.group);
+        let Some(running) = running else {
             return RetryOutcome::NotFailed;
         };
-        let template = self.config_of(&host.group);
-        let mut hosts = template.into_iter().flat_map(|it| &it.hosts);
+        let group = host.group.find(&self.config);
+        let mut hosts = group.into_iter().flat_map(|it| &it.hosts);
         if hosts.any(|it| it.is_template() && it.name == host.name) {
             self.members.ask_again();
             return RetryOutcome::Resolving;
         }
-        let mut pool = group.pool();
+        let mut pool = running.pool();
         let named = pool.hosts().find(|it| it.host.name == host.name);
         match named.map(|it| (it.id, it.address.is_some(), it.health.clone())) {
             Some((_, false, _)) => {

@@ -137,7 +137,7 @@ impl Controller {
             service: group.service.clone(),
             group: group.name.clone(),
         };
-        let configured = self.data_plane.config_of(&key);
+        let configured = key.find(self.data_plane.config());
         let template = configured.and_then(|it| it.hosts.iter().find(|it| it.name == name));
         move |host| host == name || template.is_some_and(|it| it.has_member(host))
     }

@@ -79,19 +79,16 @@ fn reserved(limit: u64, config: &Config, workers: usize, listeners: usize) -> u6
     // An event queue, a waker, pipes and listeners; and a session more than the limit, since
     // workers check the limit at the same time.
     let worker = listeners as u64 + 4 + 2 * pipes_of(limit, workers);
-    let hosts = || {
-        config
-            .services
-            .iter()
-            .flat_map(|it| &it.groups)
-            .flat_map(|it| &it.hosts)
-    };
     let is_name =
         |host: &Host| !host.is_template() && matches!(host.address, Endpoint::Name { .. });
-    let names = if hosts().any(is_name) { NAMES } else { 0 };
-    let members = hosts().filter(|it| it.is_template()).count() as u64;
+    let names = if config.hosts().any(is_name) {
+        NAMES
+    } else {
+        0
+    };
+    let members = config.hosts().filter(|it| it.is_template()).count() as u64;
     let asked = if members > 0 { NAMES } else { 0 };
-    let hosts = hosts().count() as u64 + members * Host::MOST_MEMBERS as u64;
+    let hosts = config.hosts().count() as u64 + members * Host::MOST_MEMBERS as u64;
     let probes = probes_of(limit).min(hosts);
     RESERVED + worker * workers as u64 + names + asked + probes + interfaces(limit, config)
 }

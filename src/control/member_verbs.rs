@@ -30,16 +30,21 @@ pub(super) fn sort_out(
     let mut members = MemberStates::default();
     let mut others = Vec::new();
     for (index, verb) in verbs.iter().enumerate() {
-        let of_member = verb.host_state().filter(|(key, ..)| {
-            let group = data_plane.config_of(&key.group);
-            group.is_some_and(|group| group.template_of(&key.name).is_some())
+        let of_member = verb.host_state().and_then(|(key, state, force)| {
+            let group = key.group.find(data_plane.config())?;
+            let template = group.template_of(&key.name)?;
+            Some((key, state, force, template))
         });
-        let Some((key, state, force)) = of_member else {
+        let Some((key, state, force, template)) = of_member else {
             others.push((index, verb.clone()));
             continue;
         };
         if !data_plane.members.has(&key) {
-            return Err((index, no_member(data_plane, &key)));
+            let error = CommandError::NoMember {
+                name: key.name,
+                template: template.name.clone(),
+            };
+            return Err((index, error));
         }
         if force {
             members.forced.insert(key.group.clone());
@@ -47,15 +52,6 @@ pub(super) fn sort_out(
         members.states.push((key, state));
     }
     Ok((members, others))
-}
-
-fn no_member(data_plane: &DataPlane, key: &HostKey) -> CommandError {
-    let group = data_plane.config_of(&key.group);
-    let template = group.and_then(|group| group.template_of(&key.name));
-    CommandError::NoMember {
-        name: key.name.clone(),
-        template: template.map_or_else(String::new, |it| it.name.clone()),
-    }
 }
 
 impl MemberStates {

@@ -4,6 +4,7 @@
 //! The configuration has the template alone. What becomes of it is here: which members there are,
 //! and what operators want of single ones.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
@@ -127,10 +128,9 @@ impl Members {
         }
         self.resolver.wait_for(new, timeout);
         // An answer that has just come may not have reached the expansions yet.
-        let mut state = lock(&self.expansions.state);
         for question in new {
             if let Some(Ok(records)) = self.resolver.resolution(question) {
-                state.answers.insert(question.clone(), records);
+                self.expansions.apply(question, Ok(&records));
             }
         }
     }
@@ -165,11 +165,9 @@ impl Members {
         state
             .incomplete
             .retain(|question, _| wanted.contains(question));
-        state.groups.retain(|key, _| {
-            let service = config.services.iter().find(|it| it.name == key.service);
-            let group = service.and_then(|it| it.groups.iter().find(|it| it.name == key.group));
-            group.is_some_and(config::Group::has_templates)
-        });
+        state
+            .groups
+            .retain(|key, _| key.find(config).is_some_and(config::Group::has_templates));
     }
 
     /// Whether a host is a member of a name now.
@@ -210,8 +208,11 @@ impl Members {
     }
 
     /// `config` with members in place of the templates that have some.
-    pub(super) fn expanded(&self, config: &Config) -> Config {
+    pub(super) fn expanded<'a>(&self, config: &'a Config) -> Cow<'a, Config> {
         let state = lock(&self.expansions.state);
+        if state.groups.is_empty() {
+            return Cow::Borrowed(config);
+        }
         let mut expanded = config.clone();
         for service in &mut expanded.services {
             for group in &mut service.groups {
@@ -227,7 +228,7 @@ impl Members {
                 }
             }
         }
-        expanded
+        Cow::Owned(expanded)
     }
 }
 
@@ -389,9 +390,8 @@ impl Expansions {
         let lines = match answer {
             Err(reason) => state.record_failure(question, reason),
             Ok(records) => {
-                let mut lines = state.record_success(question, records);
-                if state.answers.get(question).map(Vec::as_slice) != Some(records) {
-                    state.answers.insert(question.clone(), records.to_vec());
+                let (is_new, mut lines) = state.record_success(question, records);
+                if is_new {
                     lines.extend(self.configure_groups_of(question, &mut state));
                 }
                 lines
@@ -492,7 +492,8 @@ impl State {
         vec![(log::Level::Warn, line)]
     }
 
-    fn record_success(&mut self, question: &Question, records: &[Record]) -> Vec<Line> {
+    /// Returns whether the answer is another than the last good one, and what is to be logged.
+    fn record_success(&mut self, question: &Question, records: &[Record]) -> (bool, Vec<Line>) {
         let mut lines = Vec::new();
         let name = &question.name;
         if self.failing.remove(question).is_some() {
@@ -502,16 +503,19 @@ impl State {
             ));
         }
         let is_new = self.answers.get(question).map(Vec::as_slice) != Some(records);
-        if is_new && records.len() > Host::MOST_MEMBERS {
-            let line = format!(
-                "{name} has {} members: the first {} are used",
-                records.len(),
-                Host::MOST_MEMBERS
-            );
-            lines.push((log::Level::Warn, line));
+        if is_new {
+            let line = too_many(name, records.len());
+            lines.extend(line.map(|line| (log::Level::Warn, line)));
+            self.answers.insert(question.clone(), records.to_vec());
         }
-        lines
+        (is_new, lines)
     }
+}
+
+/// What is to be said of a name with so many members; `None` if all are used.
+fn too_many(name: &str, count: usize) -> Option<String> {
+    let most = Host::MOST_MEMBERS;
+    (count > most).then(|| format!("{name} has {count} members: the first {most} are used"))
 }
 
 /// The new names of the members of templates that got another name.
@@ -579,14 +583,7 @@ pub fn member_warnings(config: &Config, timeout: Duration) -> io::Result<Vec<Str
             "the members of {} are not known: {reason}",
             question.name
         )),
-        Ok(records) => (records.len() > Host::MOST_MEMBERS).then(|| {
-            let most = Host::MOST_MEMBERS;
-            format!(
-                "{} has {} members: the first {most} are used",
-                question.name,
-                records.len()
-            )
-        }),
+        Ok(records) => too_many(&question.name, records.len()),
     };
     Ok(answers.into_iter().filter_map(warning).collect())
 }

@@ -1,5 +1,6 @@
 //! The verbs that say whether clients may be sent here: ready, resign and resume.
 
+use super::changes::UNCHANGED;
 use super::controller::Controller;
 use super::handle::{Response, ResponseData};
 
@@ -10,7 +11,7 @@ impl Controller {
     /// Executes `resign` and `resume`: says whether what asks for readiness shall send clients here.
     pub(super) fn resign(&mut self, resign: bool) -> Response {
         let message = match (self.data_plane.resigned, resign) {
-            (was, is) if was == is => "nothing has changed: it is so already",
+            (was, is) if was == is => UNCHANGED,
             (_, true) => RESIGNED,
             (_, false) => "resumed: ready again if the services are",
         };

@@ -266,7 +266,7 @@ impl<Q: Clone + Eq + Hash, T: Clone> Shared<Q, T> {
             if name.due <= now {
                 name.in_progress = true;
                 // A lookup is bounded in time. Sooner is only what is asked for meanwhile.
-                name.due = now + REFRESH_INTERVAL.max(LONGEST_LOOKUP);
+                name.due = now + LONGEST_LOOKUP;
                 return Some(text.clone());
             }
             let timeout = name.due - now;

@@ -186,7 +186,8 @@ impl Renames {
         let mut renames = Renames::default();
         for verb in verbs {
             if let Some((host, new)) = verb.renamed_host() {
-                let known = knows(config, &host.group, &host.name);
+                let group = host.group.find(config);
+                let known = group.is_some_and(|it| it.hosts.iter().any(|it| it.name == host.name));
                 renames.add(&host.group, &host.name, new, known);
             }
         }
@@ -215,13 +216,6 @@ impl Renames {
         }
         names.retain(|new, former| new != former);
     }
-}
-
-fn knows(config: &Config, key: &GroupKey, name: &str) -> bool {
-    let mut services = config.services.iter();
-    let service = services.find(|service| service.name == key.service);
-    let group = service.and_then(|it| it.groups.iter().find(|group| group.name == key.group));
-    group.is_some_and(|group| group.hosts.iter().any(|host| host.name == name))
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::mem;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{SyncSender, channel};
@@ -22,7 +21,7 @@ use crate::log_targets;
 use crate::os::handed_over::{self, Shared};
 use crate::os::listen::ListenPlace;
 use crate::os::socket_file::SocketFile;
-use crate::relay::{ListenKey, ServiceStats, Topic, WorkerMessage, WorkerStats, crc32c};
+use crate::relay::{ListenKey, ServiceStats, Topic, WorkerMessage, crc32c};
 use crate::sync::lock;
 use crate::text::plural;
 
@@ -191,21 +190,15 @@ impl Predecessors {
     }
 }
 
-/// The upgrade that is under way, if one is.
-#[derive(Debug, Default)]
-pub(super) enum Upgrade {
-    /// None.
-    #[default]
-    None,
-    /// Another process starts; nothing may change.
-    Starting {
-        /// Gets the outcome.
-        waiter: Option<SyncSender<Response>>,
-        /// A reload was asked for meanwhile.
-        reload: bool,
-        /// By which it is cancelled.
-        consent: Consent,
-    },
+/// An upgrade that is under way: another process starts, and nothing may change.
+#[derive(Debug)]
+pub(super) struct Upgrade {
+    /// Gets the outcome.
+    waiter: Option<SyncSender<Response>>,
+    /// A reload was asked for meanwhile.
+    reload: bool,
+    /// By which it is cancelled.
+    consent: Consent,
 }
 
 impl Controller {
@@ -215,10 +208,8 @@ impl Controller {
     /// There is an upgrade under way.
     pub(super) fn refuse_while_upgrading(&self) -> Result<(), String> {
         match self.upgrade {
-            Upgrade::None => Ok(()),
-            Upgrade::Starting { .. } => {
-                Err("an upgrade is under way: try again once it is over".to_owned())
-            }
+            None => Ok(()),
+            Some(_) => Err("an upgrade is under way: try again once it is over".to_owned()),
         }
     }
 
@@ -248,11 +239,11 @@ impl Controller {
         }
         let offer = self.offer()?;
         log::info!(target: log_targets::CONTROL, "an upgrade begins; by {actor}");
-        self.upgrade = Upgrade::Starting {
+        self.upgrade = Some(Upgrade {
             waiter,
             reload: false,
             consent: offer.consent.clone(),
-        };
+        });
         upgrader(offer);
         Ok(())
     }
@@ -282,9 +273,9 @@ impl Controller {
     /// Has a reload wait until the upgrade is over, if there is one.
     pub(super) fn postpone_reload(&mut self) -> bool {
         match &mut self.upgrade {
-            Upgrade::None => false,
-            Upgrade::Starting { reload, .. } => {
-                *reload = true;
+            None => false,
+            Some(upgrade) => {
+                upgrade.reload = true;
                 true
             }
         }
@@ -292,16 +283,13 @@ impl Controller {
 
     /// txlb stops: cancels the upgrade that is under way, if it still can be.
     pub(super) fn cancel_upgrade(&mut self) {
-        let Upgrade::Starting {
-            waiter, consent, ..
-        } = &mut self.upgrade
-        else {
+        let Some(upgrade) = &mut self.upgrade else {
             return;
         };
-        if !consent.cancel() {
+        if !upgrade.consent.cancel() {
             return;
         }
-        let waiter = waiter.take();
+        let waiter = upgrade.waiter.take();
         let text = "the upgrade is cancelled: txlb is stopping";
         log::info!(target: log_targets::CONTROL, "{text}");
         if let Some(waiter) = waiter {
@@ -313,11 +301,11 @@ impl Controller {
     /// The upgrade is over: process `outcome` serves, or the reason why none does. Drains if one
     /// does. Returns whether that one is to read the file again.
     pub(super) fn end_upgrade(&mut self, outcome: Result<u32, String>) -> bool {
-        let Upgrade::Starting {
+        let Some(Upgrade {
             waiter,
             reload,
             consent,
-        } = mem::take(&mut self.upgrade)
+        }) = self.upgrade.take()
         else {
             return false;
         };
@@ -451,9 +439,10 @@ impl DataPlane {
                 stats.add_total(known.total);
             }
         }
-        let first: Option<&WorkerStats> = self.shared.stats.first();
-        for (reason, sessions) in &history.ended {
-            first.inspect(|stats| stats.add_ended(*reason, *sessions));
+        if let Some(stats) = self.shared.stats.first() {
+            for (reason, sessions) in &history.ended {
+                stats.add_ended(*reason, *sessions);
+            }
         }
         for (at_ms, topic, text) in &history.events {
             self.shared

@@ -416,18 +416,17 @@ fn nothing_changes_while_an_upgrade_is_under_way() {
     let mut first = Caller::new(&txlb.socket());
     first.say("upgrade\n");
     delayed(&txlb);
-    let refused = txlb.ask(&["upgrade"]).stderr;
-    assert!(refused.contains("an upgrade is under way"), "{refused}");
-    let refused = txlb.ask(&["setOption", "name=manager.hostCheck.interval", "value=7"]);
-    assert!(
-        refused.stderr.contains("an upgrade is under way"),
-        "{refused:?}"
-    );
+    let change = ["setOption", "name=manager.hostCheck.interval", "value=7"];
+    let others = ["upgrade", "undo", "resign", "resume"].map(|it| vec![it]);
+    for words in others.iter().map(Vec::as_slice).chain([&change[..]]) {
+        let refused = txlb.ask(words).stderr;
+        assert!(refused.contains("an upgrade is under way"), "{refused}");
+    }
     assert_eq!(txlb.ask(&["status"]).status, Some(0));
     fs::write(mark, "").unwrap();
     let answer = first.answer().join("\n");
     assert!(answer.contains("ended with the exit status 0"), "{answer}");
-    txlb.tell(&["setOption", "name=manager.hostCheck.interval", "value=7"]);
+    txlb.tell(&change);
 }
 
 /// Has the program wait for a file, whose path it returns, and then go on with `then`.

@@ -1,6 +1,6 @@
 //! Verbs that change the checks of a group. A check has no name: it is known by its number, from 1.
 
-use super::apply::{group, group_mut};
+use super::apply::group_mut;
 use super::error::refuse_mistake;
 use super::numbered::NumberedList;
 use super::table::{CommandSchema, KeySchema, adds, group_keys, optional, replaces, required};
@@ -94,7 +94,7 @@ fn check_index(
 
 fn check<'a>(values: &Values, config: &'a Config) -> Option<&'a Check> {
     let number = values.get("check", Value::check_number).ok()?;
-    let checks = &group(config, &values.group())?.checks;
+    let checks = &values.group().find(config)?.checks;
     checks.get(usize::from(number).checked_sub(1)?)
 }
 

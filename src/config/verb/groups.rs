@@ -1,6 +1,6 @@
 //! Verbs that change groups and hosts.
 
-use super::apply::{group, group_mut, host, service, service_label, service_mut};
+use super::apply::{group_mut, host, service, service_label, service_mut};
 use super::error::refuse_mistake;
 use super::list::{check_name_free, find_index, insert_item, move_item};
 use super::table::{
@@ -70,7 +70,7 @@ pub(super) static DEL_HOST: CommandSchema = replaces(
             Some(address) => it.address.to_string() == address,
             None => Some(it.name.as_str()) == values.text("name"),
         };
-        let host = group(config, &values.group())?.hosts.iter().find(chosen)?;
+        let host = values.group().find(config)?.hosts.iter().find(chosen)?;
         let known = if address.is_some() { "ip" } else { "name" };
         let others = HOST.attributes.iter().filter(|it| it.name != known);
         Some(others.map(|it| previous_value(it, host)).collect())
@@ -362,5 +362,5 @@ fn change_group(values: &Values, config: &mut Config) -> Result<(), CommandError
 }
 
 fn previous_group(values: &Values, config: &Config) -> PreviousValues {
-    Some(values.previous(&GROUP, group(config, &values.group())?))
+    Some(values.previous(&GROUP, values.group().find(config)?))
 }

@@ -40,8 +40,8 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use self::values::Values;
-use super::ListenAddress;
 use super::value::Value;
+use super::{Config, Group, ListenAddress};
 
 /// A command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,6 +153,15 @@ pub struct GroupKey {
     pub service: String,
     /// Its name.
     pub group: String,
+}
+
+impl GroupKey {
+    /// The group in `config`, if there is one.
+    pub(crate) fn find<'a>(&self, config: &'a Config) -> Option<&'a Group> {
+        let mut services = config.services.iter();
+        let service = services.find(|service| service.name == self.service)?;
+        service.groups.iter().find(|group| group.name == self.group)
+    }
 }
 
 /// Identifies a host.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use simple_dns::rdata::{OPT, RData};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, TYPE};
 
-use crate::config::is_host_name;
+use crate::config::{SrvRecord, is_host_name};
 
 /// The longest message that a server may send by UDP: it passes every network whole (EDNS0).
 pub(super) const UDP_BYTES: u16 = 1232;
@@ -14,8 +14,8 @@ pub(super) const UDP_BYTES: u16 = 1232;
 /// The bytes before the question.
 const HEADER_BYTES: usize = 12;
 
-/// Names that one leads to (CNAME) in one answer.
-const MOST_ALIASES: usize = 8;
+/// Names that one leads to (CNAME), in one answer and in several.
+pub(super) const MOST_ALIASES: usize = 8;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,20 +35,11 @@ impl Kind {
     }
 }
 
-/// A record SRV.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Service {
-    pub(super) priority: u16,
-    pub(super) target: String,
-    pub(super) port: u16,
-    pub(super) weight: u16,
-}
-
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Data {
     Address(IpAddr),
-    Service(Service),
+    Service(SrvRecord),
 }
 
 impl Data {
@@ -59,7 +50,7 @@ impl Data {
         }
     }
 
-    pub(super) fn into_service(self) -> Option<Service> {
+    pub(super) fn into_service(self) -> Option<SrvRecord> {
         match self {
             Data::Service(service) => Some(service),
             Data::Address(_) => None,
@@ -202,10 +193,13 @@ impl Query {
                 }
             }
         }
-        Reply::Failed(format!(
-            "the name leads to more than {MOST_ALIASES} others (CNAME)"
-        ))
+        Reply::Failed(too_many_aliases())
     }
+}
+
+/// Why a name is not followed further.
+pub(super) fn too_many_aliases() -> String {
+    format!("the name leads to more than {MOST_ALIASES} others (CNAME)")
 }
 
 impl Answer {
@@ -235,7 +229,7 @@ fn data(rdata: &RData<'_>) -> Option<Data> {
         }
         RData::SRV(srv) => {
             let target = text(&srv.target);
-            is_host_name(&target).then_some(Data::Service(Service {
+            is_host_name(&target).then_some(Data::Service(SrvRecord {
                 priority: srv.priority,
                 target,
                 port: srv.port,

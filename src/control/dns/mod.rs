@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use self::exchange::Servers;
 use self::files::Environment;
-use self::message::{Answer, Data, Kind, Service};
+use self::message::{Answer, Data, Kind, MOST_ALIASES, too_many_aliases};
 use super::members::Question;
 use super::resolver::Found;
 use crate::config::{Each, Host, Record, SrvRecord};
@@ -33,9 +33,6 @@ const TTL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3600)];
 
 /// How long `/etc/hosts` holds.
 const HOSTS_TTL: Duration = Duration::from_secs(10);
-
-/// Names that one leads to (CNAME) in several answers.
-const MOST_ALIASES: usize = 8;
 
 /// Finds the members of a name, sorted. Asks `nameservers`, or those of the system if there are
 /// none. A target of a record SRV that cannot be asked for is where it was in `former`. What is
@@ -98,16 +95,6 @@ enum Members {
     None(&'static str),
 }
 
-/// The records of a name.
-struct Records {
-    /// Whether there is such a name.
-    exists: bool,
-    data: Vec<Data>,
-    ttl: Option<u32>,
-    /// Addresses of other names that the answer has, too.
-    others: Vec<(String, IpAddr)>,
-}
-
 /// Asks name servers until a deadline.
 struct Client {
     servers: Servers,
@@ -115,33 +102,18 @@ struct Client {
 }
 
 impl Client {
-    /// The records of a name, and of the names that it leads to.
-    fn records(&self, name: &str, kind: Kind) -> io::Result<Records> {
+    /// The records of a name, or of the last of the names that it leads to.
+    fn records(&self, name: &str, kind: Kind) -> io::Result<Answer> {
         let (mut name, mut ttl) = (name.to_owned(), None);
         for _ in 0..MOST_ALIASES {
-            let Answer {
-                exists,
-                data,
-                ttl: found_ttl,
-                alias,
-                others,
-            } = self.servers.ask(&name, kind, self.deadline)?;
-            ttl = ttl.into_iter().chain(found_ttl).min();
-            match alias {
+            let answer = self.servers.ask(&name, kind, self.deadline)?;
+            ttl = ttl.into_iter().chain(answer.ttl).min();
+            match answer.alias {
                 Some(alias) => name = alias,
-                None => {
-                    return Ok(Records {
-                        exists,
-                        data,
-                        ttl,
-                        others,
-                    });
-                }
+                None => return Ok(Answer { ttl, ..answer }),
             }
         }
-        Err(io::Error::other(format!(
-            "the name leads to more than {MOST_ALIASES} others (CNAME)"
-        )))
+        Err(io::Error::other(too_many_aliases()))
     }
 
     /// Both families. Each must answer, so that a server that is silent about one takes no member
@@ -176,7 +148,7 @@ impl Client {
     fn services(&self, name: &str, former: &[Record]) -> io::Result<Members> {
         let records = self.records(name, Kind::Srv)?;
         let services = records.data.into_iter().filter_map(Data::into_service);
-        let mut services: Vec<Service> = services.collect();
+        let mut services: Vec<SrvRecord> = services.collect();
         if services.is_empty() {
             let why = match records.exists {
                 true => NO_SERVICE,
@@ -213,7 +185,11 @@ impl Client {
                 known.insert(service.target.clone(), addresses);
             }
             let addresses = known.get(&service.target).into_iter().flatten();
-            let records: Vec<Record> = addresses.map(|ip| service_record(&service, *ip)).collect();
+            let record = |ip: &IpAddr| Record {
+                ip: *ip,
+                srv: Some(service.clone()),
+            };
+            let records: Vec<Record> = addresses.map(record).collect();
             is_empty &= records.is_empty();
             // IPv4 comes first in this order.
             found.extend(usable(records.into_iter()).into_iter().min());
@@ -238,18 +214,6 @@ impl Client {
             }
         }
         Ok((Vec::new(), None))
-    }
-}
-
-fn service_record(service: &Service, ip: IpAddr) -> Record {
-    Record {
-        ip,
-        srv: Some(SrvRecord {
-            priority: service.priority,
-            target: service.target.clone(),
-            port: service.port,
-            weight: service.weight,
-        }),
     }
 }
 

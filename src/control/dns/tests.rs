@@ -131,7 +131,7 @@ fn services_have_all_that_their_record_says() {
         .collect();
     assert_eq!(
         services,
-        [Service {
+        [SrvRecord {
             priority: 10,
             weight: 5,
             port: 8080,

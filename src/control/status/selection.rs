@@ -47,19 +47,13 @@ impl Status {
     /// Keeps what is wrong.
     fn keep_problems(&mut self) {
         for service in &mut self.services {
-            let is_wrong: Vec<bool> = service
-                .groups
-                .iter()
-                .map(|group| is_unserved(service, group))
-                .collect();
-            let mut is_wrong = is_wrong.into_iter();
-            for group in &mut service.groups {
+            let mut groups = std::mem::take(&mut service.groups);
+            groups.retain_mut(|group| {
+                let is_unserved = is_unserved(service, group);
                 group.hosts.retain(HostStatus::has_problem);
-            }
-            service.groups.retain(|group| {
-                let is_unserved = is_wrong.next().unwrap_or_default();
                 is_unserved || !group.hosts.is_empty()
             });
+            service.groups = groups;
         }
         self.services.retain(|service| !service.groups.is_empty());
         self.only_problems = true;

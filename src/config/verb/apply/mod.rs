@@ -167,12 +167,7 @@ pub(super) fn service<'a>(config: &'a Config, name: &str) -> Option<&'a Service>
     config.services.iter().find(|it| it.name == name)
 }
 
-pub(super) fn group<'a>(config: &'a Config, key: &GroupKey) -> Option<&'a Group> {
-    let mut groups = service(config, &key.service)?.groups.iter();
-    groups.find(|group| group.name == key.group)
-}
-
 pub(super) fn host<'a>(config: &'a Config, key: &HostKey) -> Option<&'a Host> {
-    let mut hosts = group(config, &key.group)?.hosts.iter();
+    let mut hosts = key.group.find(config)?.hosts.iter();
     hosts.find(|host| host.name == key.name)
 }
