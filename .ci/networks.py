@@ -93,6 +93,14 @@ class Machine:
         return port
 
 
+def print_logs(folder, title=""):
+    """The end of each log in this folder."""
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".log"):
+            with open(os.path.join(folder, name), errors="replace") as file:
+                print(f"-- {title}{name}\n{file.read()[-3000:]}")
+
+
 @contextlib.contextmanager
 def scene(name, program):
     """A folder with a copy of the program, removed afterwards. After a failure all logs are printed."""
@@ -103,10 +111,9 @@ def scene(name, program):
         shutil.copy(program, os.path.join(folder, "txlb"))
         yield folder, os.path.join(folder, "txlb")
     except BaseException:
+        print_logs(folder)
         for machine in Machine.all:
-            for log in sorted(name for name in os.listdir(machine.folder) if name.endswith(".log")):
-                with open(os.path.join(machine.folder, log), errors="replace") as file:
-                    print(f"-- {machine.name}: {log}\n{file.read()[-3000:]}")
+            print_logs(machine.folder, machine.name + ": ")
         raise
     finally:
         for machine in Machine.all:
@@ -114,6 +121,14 @@ def scene(name, program):
                 child.kill()
                 child.wait()
         shutil.rmtree(folder)
+
+
+def main(name, packages, act, program="target/release/txlb"):
+    """Plays a scene with the program that the command line names, or else this one; `act` gets folder and program."""
+    os.chdir(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    subprocess.run([".ci/need", *packages], check=True)
+    with scene(name, os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else program)) as place:
+        act(*place)
 
 
 def switch(folder, name="switch"):

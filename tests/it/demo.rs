@@ -220,7 +220,7 @@ mod keys {
     use std::sync::mpsc::Receiver;
 
     use rustix::process::{Pid, Signal, kill_process};
-    use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+    use rustix::termios::{LocalModes, tcgetattr};
 
     use super::number_before;
     use crate::support::txlb::{Folder, command, demo_turn};
@@ -268,21 +268,13 @@ mod keys {
     impl AtTerminal {
         fn start() -> AtTerminal {
             let (keyboard, line) = pty::open();
-            let size = Winsize {
-                ws_col: 120,
-                ws_row: 30,
-                ws_xpixel: 0,
-                ws_ypixel: 0,
-            };
-            tcsetwinsize(&line, size).unwrap();
+            pty::set_size(&line, 120, 30);
             let folder = Folder::new();
             let mut demo = command(&["--demo"]);
             demo.env("STATE_DIRECTORY", folder.path())
                 .env("TMPDIR", folder.path());
             demo.env("TERM", "xterm");
-            demo.stdin(line.try_clone().unwrap());
-            demo.stdout(line.try_clone().unwrap());
-            demo.stderr(line.try_clone().unwrap());
+            pty::attach(&mut demo, &line);
             let child = demo.spawn().unwrap();
             let pieces = pty::pieces(keyboard.try_clone().unwrap());
             let mut terminal = AtTerminal {

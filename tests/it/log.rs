@@ -19,6 +19,11 @@ fn contains(file: &Path, text: &str) -> bool {
     fs::read_to_string(file).is_ok_and(|log| log.contains(text))
 }
 
+/// The configuration with these attributes of `<logging>`.
+fn with_logging(config: &str, attributes: &str) -> String {
+    config.replace("</config>", &format!("<logging {attributes}/></config>"))
+}
+
 /// Starts txlb with a log file, and reads its addresses there.
 fn with_log_file(config: &str, log: &str, options: &[&str]) -> (Txlb, PathBuf) {
     let folder = Folder::new();
@@ -42,8 +47,8 @@ fn with_log_file(config: &str, log: &str, options: &[&str]) -> (Txlb, PathBuf) {
 fn a_log_that_was_moved_is_opened_again() {
     let host = Host::new("a");
     let config = web("", "roundr", &[host.address()]);
-    let logging = "<logging file=\"FOLDER/log\" connections=\"true\"/></config>";
-    let (mut txlb, log) = with_log_file(&config.replace("</config>", logging), "log", &[]);
+    let config = with_logging(&config, "file=\"FOLDER/log\" connections=\"true\"");
+    let (mut txlb, log) = with_log_file(&config, "log", &[]);
     assert_eq!(who(txlb.address()), "a");
     until("the session is logged", || contains(&log, " web:main/a "));
     for signal in [Signal::USR1, Signal::HUP] {
@@ -62,8 +67,7 @@ fn a_log_that_was_moved_is_opened_again() {
 fn the_option_for_the_log_beats_the_file() {
     let host = Host::new("a");
     let config = web("", "roundr", &[host.address()]);
-    let logging = "<logging file=\"FOLDER/no\"/></config>";
-    let config = config.replace("</config>", logging);
+    let config = with_logging(&config, "file=\"FOLDER/no\"");
     let (mut txlb, log) = with_log_file(&config, "yes", &["-l", "FOLDER/yes"]);
     assert!(!txlb.folder.file("no").exists());
     // After a reload as well.
@@ -83,8 +87,7 @@ fn a_reload_moves_the_log() {
     let config = web("", "roundr", &[host.address()]);
     let mut txlb = Txlb::start(&config);
     let log = txlb.folder.file("log");
-    let logging = format!("<logging file=\"{}\"/></config>", log.display());
-    txlb.reload(&config.replace("</config>", &logging));
+    txlb.reload(&with_logging(&config, &format!("file=\"{}\"", text(&log))));
     txlb.signal(Signal::HUP);
     until("it logs to the file", || contains(&log, "unchanged"));
 }
@@ -94,8 +97,8 @@ fn a_reload_whose_log_cannot_be_had_is_refused_until_it_can() {
     let hosts = ["a", "b"].map(Host::new);
     let mut txlb = Txlb::start(&web("", "roundr", &[hosts[0].address()]));
     let log = txlb.folder.file("later/log");
-    let logging = format!("<logging file=\"{}\"/></config>", log.display());
-    let next = web("", "roundr", &[hosts[1].address()]).replace("</config>", &logging);
+    let next = web("", "roundr", &[hosts[1].address()]);
+    let next = with_logging(&next, &format!("file=\"{}\"", text(&log)));
     let complaint = txlb.reload_in_vain(&next);
     assert!(complaint.contains(text(&log)), "{complaint}");
     assert_eq!(who(txlb.address()), "a");
@@ -115,10 +118,7 @@ fn a_full_log_is_complained_of_and_can_be_left() {
     let config = web("", "roundr", &[host.address()]);
     // The sandbox allows no devices but those at the start.
     let mut txlb = Txlb::start_with(&config, &["-w", "2", "--no-sandbox"]);
-    let logging = |file: &str| {
-        let element = format!("<logging file=\"{file}\"/></config>");
-        config.replace("</config>", &element)
-    };
+    let logging = |file: &str| with_logging(&config, &format!("file=\"{file}\""));
     txlb.reload(&logging("/dev/full"));
     txlb.signal(Signal::HUP);
     let complaint = "txlb: cannot write to the log: ";
@@ -193,7 +193,7 @@ fn session_line(txlb: &mut Txlb) -> Line {
 /// Starts a service "web" that logs its sessions.
 fn logging(attributes: &str, hosts: &[SocketAddr]) -> Txlb {
     let config = web(attributes, "roundr", hosts);
-    Txlb::start(&config.replace("</config>", "<logging connections=\"true\"/></config>"))
+    Txlb::start(&with_logging(&config, "connections=\"true\""))
 }
 
 /// As `logging`, with one session whose two ends the test plays. A byte has passed, so the host
@@ -260,8 +260,8 @@ fn a_log_may_be_json_which_has_all_four_ends_of_a_session() {
     let config = config.replace("<config>", "<config name=\"lb1\">");
     let address = free_address();
     let config = config.replace("127.0.0.1:0", &address.to_string());
-    let logging = "<logging connections=\"true\" format=\"json\"/></config>";
-    let mut txlb = Txlb::start(&config.replace("</config>", logging));
+    let config = with_logging(&config, "connections=\"true\" format=\"json\"");
+    let mut txlb = Txlb::start(&config);
     let mut client = connect(address);
     client.write_all(b"question").unwrap();
     hang_up(&client);
@@ -302,8 +302,8 @@ fn a_log_may_be_json_which_has_all_four_ends_of_a_session() {
 fn a_template_says_what_is_logged_and_a_service_may_be_left_out() {
     let host = Host::new("a");
     let config = web("", "roundr", &[host.address()]);
-    let logging = "<logging connections=\"true\" format=\"ended %{reason} at %{host}\"/></config>";
-    let config = config.replace("</config>", logging);
+    let template = "connections=\"true\" format=\"ended %{reason} at %{host}\"";
+    let config = with_logging(&config, template);
     let mut txlb = Txlb::start(&config);
     assert_eq!(who(txlb.address()), "a");
     let line = txlb.wait_for("ended ");

@@ -15,7 +15,7 @@ use crate::support::screen::Screen;
 use crate::support::txlb::{command, text};
 use crate::support::{TIMEOUT, pty};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use rustix::termios::{LocalModes, tcgetattr};
 
 /// A terminal with `txlb ctl`.
 struct Terminal {
@@ -36,13 +36,11 @@ impl Terminal {
     /// With `txlb ctl` and these words.
     fn asking(controlled: &Controlled, term: &str, words: &[&str]) -> Terminal {
         let (keyboard, line) = pty::open();
-        set_size(&line, 100, 30);
+        pty::set_size(&line, 100, 30);
         let mut ctl = command(&["ctl", "-C", text(&controlled.socket)]);
         ctl.args(words);
         ctl.env("TERM", term).env_remove("NO_COLOR");
-        ctl.stdin(line.try_clone().unwrap());
-        ctl.stdout(line.try_clone().unwrap());
-        ctl.stderr(line.try_clone().unwrap());
+        pty::attach(&mut ctl, &line);
         let child = ctl.spawn().unwrap();
         let shown = pty::pieces(keyboard.try_clone().unwrap());
         Terminal {
@@ -105,16 +103,6 @@ impl Terminal {
         assert!(!self.screen.takes_pastes && !self.screen.is_other() && self.screen.has_cursor);
         (status.code(), self.screen)
     }
-}
-
-fn set_size(line: &OwnedFd, columns: u16, rows: u16) {
-    let size = Winsize {
-        ws_col: columns,
-        ws_row: rows,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(line, size).unwrap();
 }
 
 fn start() -> (Host, Controlled) {
@@ -228,7 +216,7 @@ fn another_size_is_drawn_in_at_once() {
     terminal.press("a line that is not so long");
     terminal.wait_for_row("lb1 txlb> a line that is not so long");
     terminal.screen.resize(20, 10);
-    set_size(&terminal.line, 20, 10);
+    pty::set_size(&terminal.line, 20, 10);
     kill_process(Pid::from_child(&terminal.child), Signal::WINCH).unwrap();
     terminal.wait_for("less", |screen| screen.row().0.starts_with("lb1 txlb> <"));
     terminal.press("\x03\x04");

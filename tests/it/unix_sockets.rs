@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socke
 
 use crate::support::client::connect;
 use crate::support::control::{Controlled, with_control};
-use crate::support::host::{Host, Listener};
+use crate::support::host::{Host, Listener, hang_up};
 use crate::support::txlb::{Folder, Txlb, program, run, text};
 use crate::support::{TIMEOUT, noise, until};
 
@@ -60,27 +60,17 @@ fn accept(listener: &UnixListener) -> UnixStream {
 }
 
 /// Says something to a host through a session, and hangs up; then the host does.
-fn talk(mut client: impl Read + Write, mut host: impl Read + Write, hang_up: [&dyn Fn(); 2]) {
+fn talk(mut client: impl Read + Write + AsFd, mut host: impl Read + Write + AsFd) {
     client.write_all(b"question").unwrap();
-    hang_up[0]();
+    hang_up(&client);
     let mut said = String::new();
     host.read_to_string(&mut said).unwrap();
     assert_eq!(said, "question");
     host.write_all(b"answer").unwrap();
-    hang_up[1]();
+    hang_up(&host);
     said.clear();
     client.read_to_string(&mut said).unwrap();
     assert_eq!(said, "answer");
-}
-
-fn end_of(stream: &UnixStream) -> impl Fn() {
-    let stream = stream.try_clone().unwrap();
-    move || stream.shutdown(Shutdown::Write).unwrap()
-}
-
-fn end_of_tcp(stream: &TcpStream) -> impl Fn() {
-    let stream = stream.try_clone().unwrap();
-    move || stream.shutdown(Shutdown::Write).unwrap()
 }
 
 #[test]
@@ -103,16 +93,16 @@ fn clients_and_hosts_are_of_tcp_or_at_unix_sockets_in_any_pair() {
     ] {
         assert!(sessions.contains(&part), "{part} in {sessions}");
     }
-    talk(&client, &host, [&end_of(&client), &end_of(&host)]);
+    talk(&client, &host);
     let client = connect(address);
     let host = accept(&at_path);
-    talk(&client, &host, [&end_of_tcp(&client), &end_of(&host)]);
+    talk(&client, &host);
 
     let moved = format!("ip={}", of_tcp.address());
     txlb.tell(&["setHost", "service=web", "group=main", "name=a", &moved]);
     let client = dial(&front);
     let host = of_tcp.accept();
-    talk(&client, &host, [&end_of(&client), &end_of_tcp(&host)]);
+    talk(&client, &host);
     let status = txlb.tell(&["status"]);
     assert!(status.contains(&at(&front)), "{status}");
 }
@@ -216,7 +206,7 @@ fn a_host_that_is_not_there_is_passed_over_and_the_log_says_its_path() {
     for _ in 0..3 {
         let client = dial(&front);
         let host = accept(&host);
-        talk(&client, &host, [&end_of(&client), &end_of(&host)]);
+        talk(&client, &host);
     }
     let down = |name: &str, why: String| format!("host web:main/{name} is down: {why}");
     txlb.wait_for(&down("b", format!("no process listens at {}", text(&dead))));
@@ -248,7 +238,7 @@ fn a_host_with_a_full_backlog_has_not_failed() {
     txlb.wait_for("its backlog is full");
     drop((before, accept(&host)));
     let at_host = accept(&host);
-    talk(&client, &at_host, [&end_of(&client), &end_of(&at_host)]);
+    talk(&client, &at_host);
     assert_eq!(txlb.count(" is down"), 0);
 }
 
@@ -296,7 +286,7 @@ fn much_goes_both_ways_at_once() {
         for (end, says, hears) in [(&ends[0], &one, &two), (&ends[1], &two, &one)] {
             scope.spawn(move || {
                 (&mut &*end).write_all(says).unwrap();
-                end.shutdown(Shutdown::Write).unwrap();
+                hang_up(end);
             });
             scope.spawn(move || {
                 let mut heard = Vec::with_capacity(MUCH);
@@ -341,7 +331,7 @@ fn a_file_is_not_needed_for_one_and_a_host_that_is_its_own_listener_is_down() {
     txlb.wait_for("it is a listener of txlb itself");
     let client = dial(&front);
     let host = accept(&host);
-    talk(&client, &host, [&end_of(&client), &end_of(&host)]);
+    talk(&client, &host);
 }
 
 #[test]

@@ -6,8 +6,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -16,7 +14,10 @@ use crate::support::client::{Session, who};
 use crate::support::config::web_service;
 use crate::support::control::{Caller, ctl};
 use crate::support::host::Host;
+use crate::support::page;
+use crate::support::peer::{free_address, free_port};
 use crate::support::proc::descriptors;
+use crate::support::traffic::Traffic;
 use crate::support::txlb::{Finished, Folder, Txlb, program, run, text};
 use crate::support::user::USER;
 use crate::support::{pause, until};
@@ -29,17 +30,8 @@ struct Upgradable {
     processes: Vec<u32>,
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
-
 impl Upgradable {
     fn start(scheduler: &str, hosts: &[SocketAddr]) -> Upgradable {
-        Upgradable::start_with(scheduler, hosts, &[])
-    }
-
-    fn start_with(scheduler: &str, hosts: &[SocketAddr], options: &[&str]) -> Upgradable {
         let folder = Folder::new();
         symlink(program(), folder.file("txlb")).unwrap();
         let service = web_service("", scheduler, hosts);
@@ -55,7 +47,6 @@ impl Upgradable {
         let mut command = Command::new(folder.file("txlb"));
         let (file, pid_file) = (folder.file("config.xml"), folder.file("pid"));
         command.args(["-w", "2", "-f", text(&file), "-p", text(&pid_file)]);
-        command.args(options);
         let mut txlb = Txlb::spawn(command, Folder::new());
         txlb.wait_for(" runs as process ");
         let processes = vec![number(txlb.pid())];
@@ -139,15 +130,7 @@ fn number(pid: Pid) -> u32 {
 }
 
 fn status_process(json: &str) -> u32 {
-    member(json, "process").parse().unwrap()
-}
-
-/// The first member of that name, a number.
-fn member(json: &str, name: &str) -> String {
-    let (_, rest) = json.split_once(&format!("\"{name}\":")).unwrap();
-    let rest = rest.trim_start();
-    let end = rest.find(|it: char| !it.is_ascii_digit()).unwrap();
-    rest[..end].to_owned()
+    page::number(json, "process").try_into().unwrap()
 }
 
 /// Whether it runs. The first process is a child of the test, which does not wait for it.
@@ -162,33 +145,16 @@ fn sessions_go_on_and_new_ones_begin_through_upgrades_in_a_row() {
     let host = Host::new("a");
     let mut txlb = Upgradable::start("roundr", &[host.address()]);
     let address = txlb.txlb.address();
-    let (stop, sessions) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let traffic = Traffic::of(address, [1, 20_001, 40_001, 60_001], Duration::ZERO);
     let mut long = Vec::new();
-    thread::scope(|scope| {
-        for number in 0..4 {
-            let (stop, sessions) = (&stop, &sessions);
-            // A session that failed ends its thread, and with that the test.
-            scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let mut session = Session::open(address);
-                    session.echo(1 + number * 20_000);
-                    session.close();
-                    sessions.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        for _ in 0..4 {
-            let mut session = Session::open(address);
-            session.echo(1000);
-            long.push(session);
-            let before = sessions.load(Ordering::Relaxed);
-            until("sessions", || {
-                sessions.load(Ordering::Relaxed) > before + 20
-            });
-            txlb.upgrade(Upgradable::by_verb);
-        }
-        stop.store(true, Ordering::Relaxed);
-    });
+    for _ in 0..4 {
+        let mut session = Session::open(address);
+        session.echo(1000);
+        long.push(session);
+        traffic.go_on(20);
+        txlb.upgrade(Upgradable::by_verb);
+    }
+    traffic.end();
     // Each earlier process still has a session.
     let shown = txlb.tell(&["status"]);
     assert_eq!(shown.matches("draining: process ").count(), 4, "{shown}");
@@ -251,8 +217,8 @@ fn programs(txlb: &Upgradable, name: &str) -> Vec<u32> {
 #[test]
 fn what_is_known_goes_over() {
     let (good, other) = (Host::new("a"), Host::new("b"));
-    let dead = SocketAddr::from(([127, 0, 0, 1], free_port()));
-    let mut txlb = Upgradable::start("roundr,sticky", &[dead, good.address(), other.address()]);
+    let hosts = [free_address(), good.address(), other.address()];
+    let mut txlb = Upgradable::start("roundr,sticky", &hosts);
     let address = txlb.txlb.address();
     let stays = who(address);
     who(address);
@@ -267,16 +233,13 @@ fn what_is_known_goes_over() {
         "failed_connects",
         "bytes_to_host",
     ] {
-        assert_eq!(
-            member(&after, name),
-            member(&before, name),
-            "{name}: {after}"
-        );
+        let numbers = [&after, &before].map(|json| page::number(json, name));
+        assert_eq!(numbers[0], numbers[1], "{name}: {after}");
     }
     assert!(after.contains("\"health\":\"failed\""), "{after}");
     assert!(after.contains("connection refused"), "{after}");
     assert!(after.contains("setOption"), "recent events: {after}");
-    let generation = |json| member(json, "generation").parse::<u64>().unwrap();
+    let generation = |json| page::number(json, "generation");
     assert_eq!(generation(&after), generation(&before) + 1);
     for _ in 0..3 {
         assert_eq!(who(address), stays);

@@ -4,8 +4,6 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Instant;
 
-use rustix::termios::{Winsize, tcsetwinsize};
-
 use crate::support::config::web;
 use crate::support::control::Controlled;
 use crate::support::host::{Host, Place};
@@ -17,18 +15,10 @@ fn hatop_shows_services_groups_and_hosts() {
     let (host, gone) = (Host::new("a"), Place::new());
     let controlled = Controlled::start(&web("", "roundr", &[host.address(), gone.address()]));
     let (mut keyboard, line) = pty::open();
-    let size = Winsize {
-        ws_col: 120,
-        ws_row: 40,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&line, size).unwrap();
+    pty::set_size(&line, 120, 40);
     let mut hatop = Command::new("hatop");
     hatop.arg("-s").arg(&controlled.socket).env("TERM", "xterm");
-    hatop.stdin(line.try_clone().unwrap());
-    hatop.stdout(line.try_clone().unwrap());
-    hatop.stderr(line.try_clone().unwrap());
+    pty::attach(&mut hatop, &line);
     let mut hatop = hatop.spawn().unwrap();
     drop(line);
     let pieces = pty::pieces(keyboard.try_clone().unwrap());

@@ -14,7 +14,6 @@ use crate::support::ssh::{SshServer, console_and_key_of, host_key_of};
 use crate::support::txlb::{Folder, text};
 use crate::support::{TIMEOUT, pty, until};
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::termios::{Winsize, tcsetwinsize};
 
 /// What ssh says when the connection, and not the command, went wrong.
 const LOST: Option<i32> = Some(255);
@@ -267,9 +266,8 @@ struct Terminal {
 impl Terminal {
     fn new(mut ssh: Command) -> Terminal {
         let (keyboard, line) = pty::open();
-        ssh.stdin(line.try_clone().unwrap());
-        ssh.stdout(line.try_clone().unwrap());
-        let child = ssh.stderr(line).spawn().unwrap();
+        pty::attach(&mut ssh, &line);
+        let child = ssh.spawn().unwrap();
         Terminal {
             shown: pty::pieces(keyboard.try_clone().unwrap()),
             keyboard,
@@ -315,13 +313,7 @@ fn a_terminal_has_a_console_that_ends_with_exit() {
     terminal.enter("drainHost service=web group=main name=a force=true\r");
     terminal.wait_for("ok generation 2");
     terminal.wait_for("txlb> ");
-    let size = Winsize {
-        ws_row: 40,
-        ws_col: 132,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&terminal.keyboard, size).unwrap();
+    pty::set_size(&terminal.keyboard, 132, 40);
     kill_process(Pid::from_child(&terminal.child), Signal::WINCH).unwrap();
     terminal.enter("nonsense\x03");
     terminal.wait_for("txlb> ");

@@ -2,15 +2,16 @@
 //! itself.
 
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType};
+use rustix::net::{bind, listen, shutdown, socket_with};
 
 use super::TIMEOUT;
 use super::client::patient;
@@ -212,6 +213,6 @@ pub(crate) fn reset(stream: TcpStream) {
 }
 
 /// Shuts down writing.
-pub(crate) fn hang_up(stream: &TcpStream) {
-    stream.shutdown(Shutdown::Write).unwrap();
+pub(crate) fn hang_up(stream: &impl AsFd) {
+    shutdown(stream, Shutdown::Write).unwrap();
 }

@@ -74,7 +74,7 @@ impl Page {
 }
 
 /// The first number with this name in JSON text.
-fn number(json: &str, name: &str) -> u64 {
+pub(crate) fn number(json: &str, name: &str) -> u64 {
     let (_, rest) = json.split_once(&format!("\"{name}\":")).unwrap();
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().unwrap()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::client::Session;
 use super::host::{Host, Listener};
-use super::pause;
+use super::{pause, until};
 
 /// A host at all addresses of loopback, which says at which one a client came, and echoes.
 pub(crate) fn host_everywhere() -> Host {
@@ -35,28 +35,42 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn start(address: SocketAddr) -> Traffic {
+        Traffic::of(address, [1000; 4], Duration::from_millis(3))
+    }
+
+    /// With a thread for each of these lengths, which its sessions echo, and a rest after each
+    /// session.
+    pub(crate) fn of(address: SocketAddr, lengths: [usize; 4], rest: Duration) -> Traffic {
         let (over, done) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicUsize::new(0)),
         );
-        let client = |_| {
+        let client = |length| {
             let (over, done) = (Arc::clone(&over), Arc::clone(&done));
             thread::spawn(move || {
                 while !over.load(Ordering::Relaxed) {
                     let mut session = Session::open(address);
-                    session.echo(1000);
+                    session.echo(length);
                     session.close();
                     done.fetch_add(1, Ordering::Relaxed);
-                    pause(Duration::from_millis(3));
+                    pause(rest);
                 }
             })
         };
-        let threads = (0..4).map(client).collect();
+        let threads = lengths.map(client).into();
         Traffic {
             over,
             done,
             threads,
         }
+    }
+
+    /// Waits until more than so many further sessions are over.
+    pub(crate) fn go_on(&self, more: usize) {
+        let before = self.done.load(Ordering::Relaxed);
+        until("sessions", || {
+            self.done.load(Ordering::Relaxed) > before + more
+        });
     }
 
     /// Ends it. A session that failed has ended its thread by a panic. Returns how many there were.

@@ -200,11 +200,11 @@ fn run_verb(
         _ => false,
     };
     if !whole && is_whole_status {
-        let write = |status: &Status, out: &mut dyn Write| {
+        let status = context.state.shared_status();
+        return Response::export("application/json", move |out| {
             status.write_json(out)?;
             out.write_all(b"\n")
-        };
-        return Response::export("application/json", context.state.shared_status(), write);
+        });
     }
     let response = context.state.handle().execute(&principal.actor, command);
     match &response.outcome {

@@ -2,13 +2,12 @@
 //!
 //! Every response closes the connection and has the security headers of [`ALWAYS`].
 
+use std::borrow::Cow;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 use super::compression::{self, StaticFile};
 use super::request::Request;
 use crate::admin::page;
-use crate::control::Status;
 
 /// A response.
 #[derive(Debug)]
@@ -22,19 +21,16 @@ pub(super) struct Response {
 
 #[derive(Debug)]
 enum Body {
-    Whole(String),
-    /// A whole text as gzip, made for this response.
-    Compressed(Vec<u8>),
-    /// A file that never changes, as it is or as gzip.
-    Static(&'static [u8]),
+    /// As it is or as gzip: made for this response, or a file that never changes.
+    Whole(Cow<'static, [u8]>),
     /// Written in chunks, straight to the client.
-    Export(Arc<Status>, Export),
+    Export(Export),
 }
 
 /// Writes a snapshot in some format. Must write the same bytes each time.
-pub(super) struct Export(Box<ExportFn>);
+struct Export(Box<ExportFn>);
 
-type ExportFn = dyn Fn(&Status, &mut dyn Write) -> io::Result<()>;
+type ExportFn = dyn Fn(&mut dyn Write) -> io::Result<()>;
 
 impl std::fmt::Debug for Export {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -73,21 +69,21 @@ impl Response {
             status,
             content_type,
             headers: Vec::new(),
-            body: Body::Whole(body),
+            body: Body::Whole(body.into_bytes().into()),
         }
     }
 
-    /// A snapshot, shared with other responses. Memory is needed for one chunk at a time.
+    /// A snapshot, which may be shared with other responses. Memory is needed for one chunk at a
+    /// time.
     pub(super) fn export(
         content_type: &'static str,
-        status: Arc<Status>,
-        export: impl Fn(&Status, &mut dyn Write) -> io::Result<()> + 'static,
+        export: impl Fn(&mut dyn Write) -> io::Result<()> + 'static,
     ) -> Response {
         Response {
             status: 200,
             content_type,
             headers: Vec::new(),
-            body: Body::Export(status, Export(Box::new(export))),
+            body: Body::Export(Export(Box::new(export))),
         }
     }
 
@@ -122,7 +118,7 @@ impl Response {
             status: 200,
             content_type,
             headers: Vec::new(),
-            body: Body::Static(compressed.unwrap_or(file.text().as_bytes())),
+            body: Body::Whole(compressed.unwrap_or(file.text().as_bytes()).into()),
         }
         .varying(compressed.is_some())
     }
@@ -130,12 +126,12 @@ impl Response {
     /// The same as gzip, if the request takes it.
     pub(super) fn compressed_for(mut self, request: &Request) -> Response {
         let compressed = match &self.body {
-            Body::Whole(text) if compression::is_wanted(request) => compression::compress(text),
+            Body::Whole(bytes) if compression::is_wanted(request) => compression::compress(bytes),
             _ => None,
         };
         let is_compressed = compressed.is_some();
         if let Some(bytes) = compressed {
-            self.body = Body::Compressed(bytes);
+            self.body = Body::Whole(bytes.into());
         }
         self.varying(is_compressed)
     }
@@ -157,9 +153,8 @@ impl Response {
     /// Bytes of memory that the body takes while it is written.
     pub(super) fn size(&self) -> usize {
         match &self.body {
-            Body::Whole(text) => text.len(),
-            Body::Compressed(bytes) => bytes.len(),
-            Body::Static(_) | Body::Export(..) => 0,
+            Body::Whole(Cow::Owned(bytes)) => bytes.len(),
+            Body::Whole(Cow::Borrowed(_)) | Body::Export(_) => 0,
         }
     }
 
@@ -182,10 +177,8 @@ impl Response {
         out.write_all(bytes.as_bytes())?;
         match &self.body {
             _ if head_only => {}
-            Body::Whole(text) => out.write_all(text.as_bytes())?,
-            Body::Compressed(bytes) => out.write_all(bytes)?,
-            Body::Static(bytes) => out.write_all(bytes)?,
-            Body::Export(status, export) => export.0(status, out)?,
+            Body::Whole(bytes) => out.write_all(bytes)?,
+            Body::Export(export) => export.0(out)?,
         }
         out.flush()
     }
@@ -195,12 +188,10 @@ impl Body {
     /// The length in bytes. An export is written twice, the first time to count.
     fn length(&self) -> io::Result<usize> {
         match self {
-            Body::Whole(text) => Ok(text.len()),
-            Body::Compressed(bytes) => Ok(bytes.len()),
-            Body::Static(bytes) => Ok(bytes.len()),
-            Body::Export(status, export) => {
+            Body::Whole(bytes) => Ok(bytes.len()),
+            Body::Export(export) => {
                 let mut length = Length(0);
-                export.0(status, &mut length)?;
+                export.0(&mut length)?;
                 Ok(length.0)
             }
         }
@@ -258,10 +249,9 @@ mod tests {
         response.write(&mut bytes, true).unwrap();
         assert!(bytes.ends_with(b"\r\n\r\n"));
 
-        let export = |_: &Status, out: &mut dyn Write| {
+        let response = Response::export("text/plain", |out| {
             out.write_all(b"ab").and_then(|()| out.write_all(b"c"))
-        };
-        let response = Response::export("text/plain", Arc::default(), export);
+        });
         for (head_only, end) in [(false, "\r\n\r\nabc"), (true, "\r\n\r\n")] {
             let mut bytes = Vec::new();
             response.write(&mut bytes, head_only).unwrap();

@@ -246,13 +246,13 @@ fn show(
         Resource::Metrics => {
             let status = context.state.shared_status();
             let figures = figures(context, request);
-            Response::export(metrics::CONTENT_TYPE, status, move |status, out| {
-                metrics::write(status, &figures, out)
+            Response::export(metrics::CONTENT_TYPE, move |out| {
+                metrics::write(&status, &figures, out)
             })
         }
         Resource::Csv => {
             let status = context.state.shared_status();
-            Response::export(csv::CONTENT_TYPE, status, csv::write)
+            Response::export(csv::CONTENT_TYPE, move |out| csv::write(&status, out))
         }
     }
 }
@@ -331,7 +331,6 @@ fn page(
         unsaved: &unsaved,
         user: name,
         access: principal.access,
-        machine: &status.name,
         token: &token,
         query: &Query::new(context.settings.refresh, &fields),
         flash_message: flash_message.as_ref(),

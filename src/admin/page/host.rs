@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::html::{Element, el, id};
-use super::sparkline::{peak, sparkline};
+use super::sparkline::sparkline;
 use super::state::State;
 use super::sums::{Sums, rate};
 use super::tools::tick;
@@ -99,7 +99,6 @@ pub(super) fn sums_row(hosts: &[HostStatus]) -> Element {
         0 => up,
         problems => up.text(&format!(", {}", plural(problems, "problem"))),
     };
-    let line = sparkline(&sums.minutes, sums.known_minutes, peak(&sums.minutes));
     el("tr")
         .with(el("td"))
         .with(
@@ -112,11 +111,11 @@ pub(super) fn sums_row(hosts: &[HostStatus]) -> Element {
         .with(number(&rate(sums.per_ten_seconds)))
         .with(number(&count(sums.total)))
         .with(number(&count(sums.failures)))
-        .with(number(&bytes(sums.bytes_to_host)))
-        .with(number(&bytes(sums.bytes_to_client)))
-        .with(number(&connect(sums.mean_connect_us())))
+        .with(number(&bytes(sums.totals.bytes_to_host)))
+        .with(number(&bytes(sums.totals.bytes_to_client)))
+        .with(number(&connect(sums.totals.mean_connect_us())))
         .with(number(""))
-        .with(el("td").with(line))
+        .with(el("td").with(sums.sparkline()))
         .with(number(""))
         .with(el("td"))
 }
@@ -279,19 +278,17 @@ fn take_out(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> 
     let part = el("div").with(el("p").text(&fate(context, host)));
     let empties = context.serves && context.others == 0;
     let empties = empties.then(|| force("even though the group has no host then"));
-    match host.state {
+    let part = match host.state {
         HostState::Up if is_last_usable(context, host) => part
             .with(el("p").class("bad").text(LAST_USABLE))
             .with(force("even so"))
             .with(drain)
             .text(" ")
-            .with(down)
-            .text(" ")
-            .maybe(remove),
-        HostState::Up => part.maybe(empties).with(down).text(" ").maybe(remove),
-        HostState::Drain => part.maybe(empties).with(down).text(" ").maybe(remove),
-        HostState::Down => part.maybe(empties).with(drain).text(" ").maybe(remove),
-    }
+            .with(down),
+        HostState::Up | HostState::Drain => part.maybe(empties).with(down),
+        HostState::Down => part.maybe(empties).with(drain),
+    };
+    part.text(" ").maybe(remove)
 }
 
 /// The button that ends all sessions of the host.

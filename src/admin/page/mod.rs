@@ -52,7 +52,7 @@ pub(super) fn page(view: &View<'_>) -> String {
         .with(main)
         .with(foot());
     let refresh = view.query.without_script();
-    let title = verdict.title(view.machine);
+    let title = verdict.title(&view.status.name);
     document(&title, "./", Assets::Page { refresh }, body)
 }
 
@@ -87,7 +87,7 @@ fn live_part(view: &View<'_>, verdict: &Verdict<'_>) -> Element {
     let services = listing.services.iter();
     el("div")
         .attr("id", "live")
-        .attr("data-title", &verdict.title(view.machine))
+        .attr("data-title", &verdict.title(&status.name))
         .attr("data-headline", &verdict.headline())
         .with(strip::strip(view, &listing))
         .with(verdict.element(view, &listing))
@@ -205,7 +205,7 @@ fn head(view: &View<'_>) -> Element {
         .text(" ")
         .with(link);
     el("header")
-        .with(el("h1").text("txlb ").name(view.machine))
+        .with(el("h1").text("txlb ").name(&view.status.name))
         .with(refreshing)
         .with(trouble)
         .with(said)

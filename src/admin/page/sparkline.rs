@@ -18,7 +18,8 @@ pub(super) fn peak(minutes: &[u32]) -> u32 {
 
 /// Sessions of the last hour as a line, with peak and last minute in words for those who do not
 /// see it. `known` of the minutes, the last ones, were since the host is there: the line begins
-/// with them. `scale` is the number that reaches the top. Without sessions there is no line.
+/// with them. `scale` is the number that reaches the top, or the peak where that is more. Without
+/// sessions there is no line.
 pub(super) fn sparkline(minutes: &[u32], known: usize, scale: u32) -> Element {
     let peak = peak(minutes);
     let cell = el("span").class("line");

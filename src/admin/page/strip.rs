@@ -2,7 +2,6 @@
 
 use super::html::{Element, el, id};
 use super::listing::Listing;
-use super::sparkline::{peak, sparkline};
 use super::sums::{Sums, rate};
 use super::view::View;
 use super::{host, query::Query};
@@ -59,15 +58,11 @@ pub(super) fn strip(view: &View<'_>, listing: &Listing<'_>) -> Element {
     let all = Sums::of_all(status);
     let summary = el("p")
         .class("sum")
-        .with(el("b").text(view.machine))
+        .with(el("b").text(&status.name))
         .with(hosts_up(&all, true))
         .with(figure(&count(status.open as u64), "open"))
         .with(figure(&rate(all.per_ten_seconds), "new a second"))
-        .with(sparkline(
-            &all.minutes,
-            all.known_minutes,
-            peak(&all.minutes),
-        ));
+        .with(all.sparkline());
     let mut tiles: Vec<_> = status
         .services
         .iter()
@@ -112,11 +107,7 @@ fn tile(grade: Grade, service: &ServiceStatus, sums: &Sums, link: &str) -> Eleme
         .with(hosts)
         .with(figure(&count(service.open), "open"))
         .with(figure(&rate(sums.per_ten_seconds), "/s"))
-        .with(sparkline(
-            &sums.minutes,
-            sums.known_minutes,
-            peak(&sums.minutes),
-        ))
+        .with(sums.sparkline())
 }
 
 fn hosts_up(sums: &Sums, in_words: bool) -> Element {

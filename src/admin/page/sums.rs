@@ -1,5 +1,8 @@
 //! Figures of several hosts together: of a group, a service, or all.
 
+use super::html::Element;
+use super::sparkline::sparkline;
+use crate::balance::Totals;
 use crate::control::{HostStatus, MINUTES, ServiceStatus, Status};
 use crate::text::count;
 
@@ -16,14 +19,12 @@ pub(super) struct Sums {
     pub(super) per_ten_seconds: u64,
     pub(super) total: u64,
     pub(super) failures: u64,
-    pub(super) bytes_to_host: u64,
-    pub(super) bytes_to_client: u64,
-    connects: u64,
-    connect_ms: u64,
+    /// Without their histogram.
+    pub(super) totals: Totals,
     /// Sessions in each of the last minutes, the oldest first.
-    pub(super) minutes: Vec<u32>,
+    minutes: Vec<u32>,
     /// How many of these there were since the first of the hosts was configured.
-    pub(super) known_minutes: usize,
+    known_minutes: usize,
 }
 
 impl Sums {
@@ -53,20 +54,19 @@ impl Sums {
         self.per_ten_seconds += u64::from(host.per_ten_seconds);
         self.total += host.total;
         self.failures += host.failures;
-        self.bytes_to_host += host.totals.bytes_to_host;
-        self.bytes_to_client += host.totals.bytes_to_client;
-        self.connects += host.totals.connects;
-        self.connect_ms += host.totals.connect_ms;
+        self.totals.bytes_to_host += host.totals.bytes_to_host;
+        self.totals.bytes_to_client += host.totals.bytes_to_client;
+        self.totals.connects += host.totals.connects;
+        self.totals.connect_ms += host.totals.connect_ms;
         for (sum, sessions) in self.minutes.iter_mut().zip(&host.recent) {
             *sum = sum.saturating_add(*sessions);
         }
         self.known_minutes = self.known_minutes.max(host.known_minutes);
     }
 
-    /// The mean duration of a connect, in microseconds; `None` without a connect.
-    pub(super) fn mean_connect_us(&self) -> Option<u64> {
-        let sum_us = self.connect_ms.saturating_mul(1000);
-        sum_us.checked_div(self.connects)
+    /// Sessions of the last hour as a line whose peak reaches the top.
+    pub(super) fn sparkline(&self) -> Element {
+        sparkline(&self.minutes, self.known_minutes, 0)
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
         assert_eq!(sums.per_ten_seconds, u64::from(one.per_ten_seconds) + 25);
         assert_eq!(sums.minutes, one.recent);
         assert_eq!(sums.known_minutes, 60);
-        assert_eq!(sums.mean_connect_us(), one.totals.mean_connect_us());
+        assert_eq!(sums.totals.mean_connect_us(), one.totals.mean_connect_us());
         assert_eq!(Sums::of([&new]).known_minutes, 3);
     }
 

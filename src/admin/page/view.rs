@@ -18,8 +18,6 @@ pub(in crate::admin) struct View<'a> {
     pub(in crate::admin) user: Option<&'a str>,
     /// The user's access: only full access has forms and buttons.
     pub(in crate::admin) access: Access,
-    /// The name of this machine.
-    pub(in crate::admin) machine: &'a str,
     /// The token of every form against cross-site requests. Empty in the live part: the script
     /// has it from the page. So what is compressed again and again beside text of strangers
     /// holds no secret.

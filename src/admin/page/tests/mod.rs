@@ -115,7 +115,10 @@ fn looked_at(view: &View<'_>) -> Checked {
 
 #[test]
 fn a_page_of_nothing_is_a_page() {
-    let status = Status::default();
+    let status = Status {
+        name: "lb1".to_owned(),
+        ..Status::default()
+    };
     let checked = looked_at(&samples::view(&status));
     assert!(checked.text.contains("There is no service."));
 }

@@ -31,7 +31,6 @@ pub(in super::super) fn view(status: &Status) -> View<'_> {
         unsaved: &[],
         user: Some("admin"),
         access: Access::Full,
-        machine: "lb1",
         token: "c3VydmV5b3JzIG9mIHRoZSB3b3JsZCwgdW5pdGU",
         query: LazyLock::force(&EVERY_TEN_SECONDS),
         flash_message: None,
@@ -88,6 +87,7 @@ pub(in super::super) fn busy(name: &str, number: u32) -> HostStatus {
 /// One service `web` with these in its group `main`.
 pub(in super::super) fn status(hosts: Vec<HostStatus>) -> Status {
     Status {
+        name: "lb1".to_owned(),
         wall_ms: NOW_MS,
         started_wall_ms: NOW_MS - 1_000_000_000,
         process: 4711,
