@@ -23,7 +23,7 @@ use super::upgrade::{Known, Predecessors, Upgrader};
 use super::wanted::{self, WantedListeners};
 use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::{GroupKey, HostKey};
-use crate::config::{self, Config, CustomNames, Endpoint};
+use crate::config::{Config, CustomNames, Endpoint};
 use crate::os::address::Address;
 use crate::os::addresses;
 use crate::os::inherited::InheritedSocket;

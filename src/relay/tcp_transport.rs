@@ -341,7 +341,7 @@ fn deliver_rest(socket: &TcpStream) {
 // else that a session does in user space; rustix makes plain system calls.
 // Measurement: cargo bench --bench peers -- --only calls.
 #[cfg(target_os = "linux")]
-fn receive(socket: impl std::os::fd::AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     use rustix::net::{RecvFlags, recv};
     let (_, length) = recv(socket, buffer, RecvFlags::empty())?;
     Ok(length)

@@ -4,8 +4,6 @@
 //! Forms of the page carry a token against cross-site requests, and the generation of
 //! the configuration that was shown.
 
-use std::io::Write;
-
 use super::guard::Principal;
 use super::request::{Fields, Request, fields};
 use super::response::{Response, error_page};
@@ -13,7 +11,6 @@ use super::state::{FLASH_FIELD, RequestContext};
 use crate::admin::page::{FlashMessage, Query, TICKED, VERBS};
 use crate::config::Access;
 use crate::config::verb::{Command, ParseError, Question, StatusFilter, Verb, table};
-use crate::control::Status;
 use crate::json::{Json, Object};
 use crate::text::plural;
 
