@@ -16,7 +16,7 @@ use super::data_plane::DataPlane;
 use super::handle::{Actor, Response};
 use super::history::{GroupHistory, History, Line, MAX_BYTES, ReadLine, ServiceHistory};
 use crate::calendar::UtcTime;
-use crate::config::print;
+use crate::config;
 use crate::log_targets;
 use crate::os::handed_over::{self, Shared};
 use crate::os::listen::ListenPlace;
@@ -257,7 +257,7 @@ impl Controller {
         let stored = self.stored.as_ref();
         Ok(Offer {
             workers: self.data_plane.workers.len(),
-            config: is_unsaved.then(|| print(self.data_plane.config())),
+            config: is_unsaved.then(|| config::encode(self.data_plane.config())),
             file_checksum: stored.map(|stored| stored.file.checksum()),
             descriptors,
             consent: Consent::default(),
