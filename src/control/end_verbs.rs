@@ -154,6 +154,7 @@ impl Controller {
             .group(&host.group.service, &host.group.group)?;
         let pool = group.pool();
         let named = pool.hosts_named(self.means(group, &host.name));
+        let replaced = self.data_plane.predecessors.open_sessions().is_some();
         let open = named.into_iter().filter(|id| pool.open_on(*id) > 0);
         let name = HostName {
             service: host.group.service.clone(),
@@ -163,7 +164,10 @@ impl Controller {
         let hosts: Vec<_> = open
             .map(|id| (Arc::clone(group), id, name.to_string()))
             .collect();
-        (!hosts.is_empty()).then(|| self.wait_for(hosts, wait, "no session is left", response))
+        (replaced || !hosts.is_empty()).then(|| Waiter {
+            replaced,
+            ..self.wait_for(hosts, wait, "no session is left", response)
+        })
     }
 
     /// One that waits so long at most; without hosts, just so long.
@@ -177,6 +181,7 @@ impl Controller {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         Waiter {
             hosts,
+            replaced: false,
             until_ms: self.data_plane.now_ms().saturating_add(wait_ms),
             done,
             response: response.clone(),

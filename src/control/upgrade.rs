@@ -188,6 +188,16 @@ impl Predecessors {
         all.sort_by_key(|it| (it.since_wall_ms, it.process));
         all
     }
+
+    /// Whose sessions may be on any host, as text for people; `None` if there are none.
+    pub(super) fn open_sessions(&self) -> Option<String> {
+        let all = self.list().into_iter().filter(|it| it.open > 0);
+        let of = |it: DrainingProcess| {
+            format!("{} of process {}", plural(it.open, "session"), it.process)
+        };
+        let texts: Vec<String> = all.map(of).collect();
+        (!texts.is_empty()).then(|| format!("{}, which an upgrade replaced", texts.join(" and ")))
+    }
 }
 
 /// An upgrade that is under way: another process starts, and nothing may change.
