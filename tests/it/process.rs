@@ -120,7 +120,7 @@ fn a_second_instance_on_the_same_port_is_69() {
     let place = txlb.address().to_string();
     let complaint = ends_with(69, &["-w", "4", "-L", &place, "-B", "127.0.0.1:9"]);
     assert!(
-        complaint.contains("is txlb running already?"),
+        complaint.contains("another txlb or another program listens there"),
         "{complaint}"
     );
     assert_eq!(who_in_turn(txlb.address(), 8), "aaaaaaaa");

@@ -423,6 +423,11 @@ fn wrong_xml() {
                 "2:2: </konfig> where </config> should be",
             ),
             (
+                "global\n  maxconn 100",
+                "1:1: this is not XML: a configuration begins with <config>; txlb.xml(5), COMING FROM, \
+                 says what words of HAProxy, nginx and pen are here",
+            ),
+            (
                 "<config/>\n<config/>",
                 "2:1: nothing of the kind may stand here",
             ),
