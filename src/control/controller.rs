@@ -213,6 +213,7 @@ impl Controller {
                 Ok(Message::Look) | Err(RecvTimeoutError::Timeout) => {}
                 // Who asked may have given up.
                 Ok(Message::History(answer)) => drop(answer.send(self.history())),
+                Ok(Message::Open(answer)) => drop(answer.send(self.data_plane.open())),
                 Ok(Message::UpgradeEnded(outcome, done)) => {
                     let _ = done.send(self.end_upgrade(outcome));
                 }

@@ -158,6 +158,12 @@ fn sessions_go_on_and_new_ones_begin_through_upgrades_in_a_row() {
     // Each earlier process still has a session.
     let shown = txlb.tell(&["status"]);
     assert_eq!(shown.matches("draining: process ").count(), 4, "{shown}");
+    until("each tells of the one that is left", || {
+        txlb.tell(&["status"])
+            .matches(", 1 session, since ")
+            .count()
+            == 4
+    });
     for session in &mut long {
         session.echo(10_000);
     }

@@ -182,9 +182,8 @@ impl Upgrades {
         let since_ms = since_1970_ms(SystemTime::now());
         let _ = channel.set_write_timeout(Some(TIMEOUT));
         loop {
-            let open = handle.status().open;
             let mut all = self.predecessors.list();
-            all.push(DrainingProcess::new(process::id(), open, since_ms));
+            all.push(DrainingProcess::new(process::id(), handle.open(), since_ms));
             let text = DrainingProcess::encode(&all);
             if send_message(channel, text.as_bytes()).is_err() {
                 return;
