@@ -346,6 +346,7 @@ impl Controller {
         let text = format!("upgraded to process {process}; process {own} drains {open}");
         self.record(Topic::Reload, &text);
         self.data_plane.listeners.disown_files();
+        self.is_replaced = true;
         self.drain(None);
         text
     }

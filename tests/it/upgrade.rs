@@ -256,6 +256,8 @@ fn what_is_known_goes_over() {
     txlb.upgrade(Upgradable::by_verb);
     assert_eq!(txlb.tell(&["diff"]), "");
     assert!(txlb.tell(&["config"]).contains("interval=\"600\""));
+    // What can start is there already.
+    assert_eq!(txlb.txlb.count("another txlb can start"), 0);
 }
 
 #[test]
