@@ -89,8 +89,9 @@ pub trait Reconfigure: Send {
         Vec::new()
     }
 
-    /// Another process has what was handed over: its files are not removed any more.
-    fn disown(&mut self) {}
+    /// Another process has what was handed over: its files are not removed any more, but for what
+    /// it has no use for, by name.
+    fn disown(&mut self, _unwanted: &[String]) {}
 }
 
 impl DataPlane {

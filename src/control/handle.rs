@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::signals::{PendingSignals, Signal, bit};
 use super::status::{Sessions, Status, table};
 use super::threads::Liveness;
+use super::upgrade::Successor;
 use crate::config::verb::{Command, Question, StatusFilter, Verb};
 use crate::json::{Json, Object};
 
@@ -48,7 +49,7 @@ pub(super) enum Message {
     /// Answer how many sessions are open.
     Open(SyncSender<usize>),
     /// The upgrade is over: this process serves now, or none does.
-    UpgradeEnded(Result<u32, String>, SyncSender<bool>),
+    UpgradeEnded(Result<Successor, String>, SyncSender<bool>),
 }
 
 /// A request, on whose behalf it comes, and where its response goes.
@@ -145,7 +146,7 @@ impl Handle {
     /// Ends an upgrade that an [`Upgrader`](super::Upgrader) was asked for: the process `outcome`
     /// serves, or the reason why none does. Returns once this process listens nowhere any more, or
     /// goes on: whether the file is to be read again.
-    pub fn upgrade_ended(&self, outcome: Result<u32, String>) -> bool {
+    pub fn upgrade_ended(&self, outcome: Result<Successor, String>) -> bool {
         self.answer_to(|done| Message::UpgradeEnded(outcome, done))
             .unwrap_or_default()
     }

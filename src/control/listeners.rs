@@ -174,10 +174,10 @@ impl Listeners {
         self.bound.values_mut().for_each(|bound| bound.file = None);
     }
 
-    /// Leaves the files of Unix sockets to another process.
-    pub(super) fn disown_files(&mut self) {
+    /// Leaves the files of Unix sockets to another process, but for those that it does not want.
+    pub(super) fn disown_files(&mut self, unwanted: &[String]) {
         let files = self.bound.values_mut().filter_map(|it| it.file.as_mut());
-        files.for_each(SocketFile::disown);
+        files.for_each(|file| file.disown(unwanted));
     }
 
     /// Addresses of the listeners of `wanted` that belong to `service`.

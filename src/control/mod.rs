@@ -70,7 +70,8 @@ pub use status::{
 };
 pub use threads::{LifecycleEvent, Liveness, processors};
 pub use upgrade::{
-    Consent, DrainingProcess, Known, MAX_DRAINING, Offer, Predecessors, Upgrader, checksum,
+    Consent, DrainingProcess, Known, MAX_DRAINING, Offer, Predecessors, Successor, Upgrader,
+    checksum,
 };
 pub use wanted::{listen_options, places_of_resolved, resolve_places};
 

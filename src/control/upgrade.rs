@@ -107,6 +107,15 @@ impl fmt::Debug for Offer {
     }
 }
 
+/// The process that has taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Successor {
+    /// Its process id.
+    pub process: u32,
+    /// The names of descriptors that it has no use for.
+    pub unwanted: Vec<String>,
+}
+
 /// A process that serves its last sessions, after another one has taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -300,7 +309,7 @@ impl Controller {
 
     /// The upgrade is over: process `outcome` serves, or the reason why none does. Drains if one
     /// does. Returns whether that one is to read the file again.
-    pub(super) fn end_upgrade(&mut self, outcome: Result<u32, String>) -> bool {
+    pub(super) fn end_upgrade(&mut self, outcome: Result<Successor, String>) -> bool {
         let Some(Upgrade {
             waiter,
             reload,
@@ -318,7 +327,7 @@ impl Controller {
         }
         let serves = outcome.is_ok();
         let answer = match outcome {
-            Ok(process) => Ok(self.drain_for(process)),
+            Ok(successor) => Ok(self.drain_for(&successor)),
             Err(why) => {
                 let text = format!("the upgrade has failed, and nothing has changed: {why}");
                 self.record(Topic::Error, &text);
@@ -337,15 +346,17 @@ impl Controller {
         reload
     }
 
-    fn drain_for(&mut self, process: u32) -> String {
+    fn drain_for(&mut self, successor: &Successor) -> String {
+        let Successor { process, unwanted } = successor;
         for part in &mut self.reconfigurables {
-            part.disown();
+            part.disown(unwanted);
         }
         let open = plural(self.data_plane.open(), "session");
         let own = std::process::id();
         let text = format!("upgraded to process {process}; process {own} drains {open}");
         self.record(Topic::Reload, &text);
-        self.data_plane.listeners.disown_files();
+        // The files of the others go when this process stops to listen.
+        self.data_plane.listeners.disown_files(unwanted);
         self.is_replaced = true;
         self.drain(None);
         text

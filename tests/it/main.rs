@@ -69,6 +69,7 @@ mod transparent;
 mod unix_sockets;
 mod up_to_date;
 mod upgrade;
+mod upgrade_sockets;
 mod watch;
 mod web;
 mod web_page;
