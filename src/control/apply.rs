@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::data_plane::DataPlane;
 use super::error::Error;
 use super::fd_budget;
-use super::listeners::{BoundAddresses, BoundListener, per_worker};
+use super::listeners::{BoundAddresses, BoundListener, Listeners, per_worker};
 use super::members;
 use super::recovery::Watched;
 use super::routing_loops::LocalService;
@@ -181,6 +181,37 @@ impl DataPlane {
         if opened.is_empty() && wanted == self.wanted {
             return Ok(());
         }
+        self.listen_at(wanted, opened)
+    }
+
+    /// Makes the files of Unix sockets anew that are gone: no client finds these listeners.
+    ///
+    /// # Errors
+    /// One that cannot be bound: everything is as it was.
+    pub(super) fn listen_at_lost_files(&mut self) -> Result<(), Error> {
+        let all = self.wanted.clone();
+        let is_lost = |key: &ListenKey| self.listeners.has_lost_file(key);
+        let (lost, others): (WantedListeners, WantedListeners) =
+            all.clone().into_iter().partition(|(key, _)| is_lost(key));
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let opened = Listeners::default().bind_new(&lost, self.workers.len(), |_| true)?;
+        // Workers know listeners by their keys: the old ones go first.
+        self.listen_at(others, Vec::new())?;
+        self.listen_at(all, opened)?;
+        for ListenKey { place, .. } in lost.keys() {
+            log::info!("{place} is listened at anew: its file was gone");
+        }
+        Ok(())
+    }
+
+    /// Listens at `wanted` alone, of which the new ones are `opened`.
+    fn listen_at(
+        &mut self,
+        wanted: WantedListeners,
+        opened: Vec<BoundListener>,
+    ) -> Result<(), Error> {
         let change = ConfigChange {
             next: self.config.clone(),
             renames: &Renames::default(),

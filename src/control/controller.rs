@@ -482,7 +482,11 @@ impl Controller {
             .reconfigurables
             .iter_mut()
             .filter_map(|it| it.reopen(config).err());
-        let errors: Vec<String> = failed.collect();
+        let mut errors: Vec<String> = failed.collect();
+        if !self.stopping && self.upgrade.is_none() {
+            let listened = self.data_plane.listen_at_lost_files();
+            errors.extend(listened.err().map(|error| error.to_string()));
+        }
         match errors.is_empty() {
             true => Ok(()),
             false => Err(errors.join("; ")),
