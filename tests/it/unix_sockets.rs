@@ -374,6 +374,17 @@ fn a_control_socket_and_a_listener_are_never_at_one_path() {
     let path = place.file("socket");
     let text_of = with_control(&config(&listens(&[&at(&path)]), "", &[]), &path);
     let file = place.write("config.xml", text_of);
-    let finished = run(&["-f", text(&file)]);
-    assert_eq!(finished.status, Some(69), "{finished:?}");
+    for options in [&["-t", "-f"][..], &["-f"]] {
+        let finished = run(&[options, &[text(&file)]].concat());
+        assert_eq!(finished.status, Some(65), "{finished:?}");
+        let places =
+            finished.stderr.matches("xml:1:").count() + finished.stderr.matches("at 1:").count();
+        assert_eq!(places, 2, "{finished:?}");
+    }
+    let lb = Controlled::start(&config(&listens(&["127.0.0.1:0"]), "", &[]));
+    lb.refused(&[
+        "addListen",
+        "service=web",
+        &format!("ip={}", at(&lb.socket)),
+    ]);
 }
