@@ -11,7 +11,7 @@ use super::data_plane::DataPlane;
 use super::error::Error;
 use super::fd_budget;
 use super::listeners::{BoundAddresses, BoundListener, Listeners, per_worker};
-use super::members;
+use super::member_questions::CAN_ASK;
 use super::recovery::Watched;
 use super::routing_loops::LocalService;
 use super::running::Renames;
@@ -426,7 +426,7 @@ fn check_client_addresses(config: &Config) -> Result<(), Error> {
 /// A host has `each`, and this txlb is built without what that takes.
 fn check_members(config: &Config) -> Result<(), Error> {
     match config.hosts().find(|host| host.is_template()) {
-        Some(host) if !members::CAN_ASK => Err(Error::NoMembers {
+        Some(host) if !CAN_ASK => Err(Error::NoMembers {
             host: host.name.clone(),
         }),
         _ => Ok(()),

@@ -12,53 +12,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::member_count::MemberCount;
+use super::member_questions::{Question, look_up, questions, too_many};
 use super::resolutions::Resolutions;
-use super::resolver::{Found, Known, Resolver, answer_all};
+use super::resolver::{Found, Known, Resolver};
 use super::threads::PanicGuard;
 use crate::config::verb::{GroupKey, HostKey};
-use crate::config::{self, Config, Each, Endpoint, Host, HostState, Record};
+use crate::config::{self, Config, Host, HostState, Record};
 use crate::relay::{Backend, Group};
 use crate::sync::lock;
 use crate::text::plural;
 
-/// Whether this txlb can ask for members.
-pub(super) const CAN_ASK: bool = cfg!(feature = "dns");
-
 /// How many members a line of the log names; the others are counted.
 const MOST_LOGGED: usize = 5;
-
-/// What name servers are asked: the members of a name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Question {
-    /// The name, as written.
-    pub(super) name: String,
-    /// What kind of records tells of them.
-    pub(super) each: Each,
-}
-
-impl Question {
-    /// What is asked for a template.
-    fn of(template: &Host) -> Option<Question> {
-        match &template.address {
-            Endpoint::Name { host, .. } if template.is_template() => Some(Question {
-                name: host.clone(),
-                each: template.each,
-            }),
-            _ => None,
-        }
-    }
-}
-
-/// The questions of a configuration.
-fn questions(config: &Config) -> BTreeSet<Question> {
-    let names = config.member_names().into_iter();
-    names
-        .map(|(name, each)| Question {
-            name: name.to_owned(),
-            each,
-        })
-        .collect()
-}
 
 /// The name servers that the configuration names, shared with the threads that ask them.
 type Nameservers = Arc<Mutex<Vec<SocketAddr>>>;
@@ -512,12 +477,6 @@ impl State {
     }
 }
 
-/// What is to be said of a name with so many members; `None` if all are used.
-fn too_many(name: &str, count: usize) -> Option<String> {
-    let most = Host::MOST_MEMBERS;
-    (count > most).then(|| format!("{name} has {count} members: the first {most} are used"))
-}
-
 /// The new names of the members of templates that got another name.
 fn renamed_members(
     former: &Expansion,
@@ -549,41 +508,4 @@ fn listed(names: &[&str]) -> String {
         0 => shown,
         others => format!("{shown} and {others} more"),
     }
-}
-
-/// The answer, and what is to be said of members that are not known.
-type Answer = (Found<Record>, Option<String>);
-
-#[cfg(feature = "dns")]
-fn look_up(
-    question: &Question,
-    nameservers: &[SocketAddr],
-    former: &[Record],
-) -> io::Result<Answer> {
-    super::dns::look_up(question, nameservers, former)
-}
-
-#[cfg(not(feature = "dns"))]
-fn look_up(_: &Question, _: &[SocketAddr], _: &[Record]) -> io::Result<Answer> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// What is to be said of the names of `config` whose members cannot be found within `timeout`.
-///
-/// # Errors
-/// The system has no thread for it.
-pub fn member_warnings(config: &Config, timeout: Duration) -> io::Result<Vec<String>> {
-    let nameservers = config.resolver.nameservers.clone();
-    let lookup = Box::new(move |question: &Question| {
-        look_up(question, &nameservers, &[]).map(|(found, _)| found)
-    });
-    let answers = answer_all(questions(config).into_iter().collect(), lookup, timeout)?;
-    let warning = |(question, answer): (Question, Result<Vec<Record>, String>)| match answer {
-        Err(reason) => Some(format!(
-            "the members of {} are not known: {reason}",
-            question.name
-        )),
-        Ok(records) => too_many(&question.name, records.len()),
-    };
-    Ok(answers.into_iter().filter_map(warning).collect())
 }
