@@ -452,6 +452,10 @@ impl Bound {
             upgrader: options.upgrader,
             predecessors: options.predecessors,
         };
+        let goes_on = self.known.is_some();
+        if let Some(Known(history)) = &self.known {
+            data_plane.presume_names(&history.names);
+        }
         let change = ConfigChange {
             next: self.config,
             renames: &Renames::default(),
@@ -459,6 +463,9 @@ impl Bound {
             known: self.known,
         };
         data_plane.apply_change(change, &mut [])?.commit_log();
+        if goes_on {
+            data_plane.resolve_again();
+        }
         data_plane.listeners.inheritance.warn(&data_plane.wanted);
         Ok(data_plane)
     }

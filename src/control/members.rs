@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::known_names::KnownNames;
 use super::member_count::MemberCount;
 use super::member_questions::{Question, look_up, questions, too_many};
 use super::resolutions::Resolutions;
@@ -86,6 +87,33 @@ impl Members {
         new
     }
 
+    /// Adds what is known of members to `names`.
+    pub(super) fn tell(&self, names: &mut KnownNames) {
+        let state = lock(&self.expansions.state);
+        names.answers.extend(state.answers.clone());
+        for (group, expansion) in &state.groups {
+            let key = |name: &String| HostKey {
+                group: group.clone(),
+                name: name.clone(),
+            };
+            let wanted = expansion.states.iter();
+            names
+                .wanted
+                .extend(wanted.map(|(name, state)| (key(name), *state)));
+        }
+    }
+
+    /// Goes on with what another process knew, until name servers have answered.
+    pub(super) fn presume(&self, names: &KnownNames) {
+        self.resolver.presume(names.answers.clone());
+        let mut state = lock(&self.expansions.state);
+        state.answers.extend(names.answers.clone());
+        for (host, wanted) in &names.wanted {
+            let of_group = state.presumed.entry(host.group.clone()).or_default();
+            of_group.insert(host.name.clone(), *wanted);
+        }
+    }
+
     /// Waits for the answers to new questions, for `timeout` at most.
     pub(super) fn wait_for(&self, new: &[Question], timeout: Duration) {
         if new.is_empty() {
@@ -121,6 +149,7 @@ impl Members {
     pub(super) fn retain(&self, config: &Config) {
         let wanted = questions(config);
         let mut state = lock(&self.expansions.state);
+        state.presumed.clear();
         state
             .answers
             .retain(|question, _| wanted.contains(question));
@@ -212,6 +241,8 @@ struct State {
     /// Questions of whose last answer some is not known, and why. Each is logged once.
     incomplete: HashMap<Question, String>,
     groups: HashMap<GroupKey, Expansion>,
+    /// What was wanted of members in another process, for groups that are not configured yet.
+    presumed: HashMap<GroupKey, BTreeMap<String, HostState>>,
 }
 
 /// A group with templates.
@@ -306,7 +337,7 @@ impl Expansions {
             running: Arc::clone(running),
             config: config.clone(),
             members: BTreeSet::new(),
-            states: BTreeMap::new(),
+            states: state.presumed.remove(&key).unwrap_or_default(),
         };
         let mut renamed = renamed.clone();
         if let Some(former) = former {

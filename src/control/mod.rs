@@ -16,6 +16,7 @@ mod fd_budget;
 mod handle;
 mod history;
 mod inheritance;
+mod known_names;
 mod limits;
 mod line_protocol;
 mod listeners;

@@ -408,6 +408,7 @@ impl DataPlane {
             resigned: self.resigned,
             ended: ended.to_vec(),
             events: shared.recent_events.history(),
+            names: self.known_names(),
             services: HashMap::new(),
         };
         for service in &self.config.services {
