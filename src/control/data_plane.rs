@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Options;
 use super::apply::{ConfigChange, NewListeners};
+use super::draining::Predecessors;
 use super::error::Error;
 use super::fd_budget;
 use super::inheritance::Inheritance;
@@ -19,7 +20,7 @@ use super::resolutions::Resolutions;
 use super::resolver::{Found, Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
-use super::upgrade::{Known, Predecessors, Upgrader};
+use super::upgrade::{Known, Upgrader};
 use super::wanted::{self, WantedListeners};
 use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::{GroupKey, HostKey};

@@ -9,6 +9,7 @@ mod controller;
 mod data_plane;
 #[cfg(feature = "dns")]
 mod dns;
+mod draining;
 mod end_verbs;
 mod ending;
 mod error;
@@ -56,6 +57,7 @@ pub use data_plane::{Bound, DataPlane, RetryOutcome};
 pub use dns::fuzz_dns_reply;
 #[cfg(feature = "dns")]
 pub use dns::preload as preload_name_servers;
+pub use draining::{DrainingProcess, MAX_DRAINING, Predecessors};
 pub use error::Error;
 pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};
@@ -71,10 +73,7 @@ pub use status::{
     GroupStatus, HostStatus, Outcome, Readiness, ServiceStatus, Sessions, Status, StoredStatus,
 };
 pub use threads::{LifecycleEvent, Liveness, processors};
-pub use upgrade::{
-    Consent, DrainingProcess, Known, MAX_DRAINING, Offer, Predecessors, Successor, Upgrader,
-    checksum,
-};
+pub use upgrade::{Consent, Known, Offer, Successor, Upgrader, checksum};
 pub use wanted::{listen_options, places_of_resolved, resolve_places};
 
 use std::fmt;

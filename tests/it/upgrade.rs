@@ -71,6 +71,37 @@ fn sessions_go_on_and_new_ones_begin_through_upgrades_in_a_row() {
 }
 
 #[test]
+fn a_process_whose_successor_ends_first_is_seen_by_the_one_after_that() {
+    let host = Host::new("a");
+    let mut txlb = Upgradable::start("roundr", &[host.address()]);
+    let address = txlb.txlb.address();
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let mut session = Session::open(address);
+        session.echo(100);
+        sessions.push(session);
+        txlb.upgrade(Upgradable::by_verb);
+    }
+    let shown = |process: u32, there: bool| {
+        let text = format!("draining: process {process}, 1 session, since ");
+        until("it is as it should be", || {
+            txlb.tell(&["status"]).contains(&text) == there
+        });
+    };
+    let processes = txlb.processes.clone();
+    for process in &processes[..3] {
+        shown(*process, true);
+    }
+    // The newest of them first, so that each is told of by another than before.
+    for process in processes[..3].iter().rev() {
+        assert_eq!(sessions.pop().unwrap().close(), "a");
+        shown(*process, false);
+        let earlier = processes[..3].iter().take_while(|it| *it != process);
+        earlier.for_each(|it| shown(*it, true));
+    }
+}
+
+#[test]
 fn descriptors_and_helpers_do_not_grow() {
     let host = Host::new("a");
     let mut txlb = Upgradable::start("roundr", &[host.address()]);

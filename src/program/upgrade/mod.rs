@@ -12,7 +12,8 @@
 //!    descriptors it has no use for.
 //! 5. The old one lets go of everything, and says `yours`. Or it says `no`: then the new one ends,
 //!    even if the helper is gone, which would end it.
-//! 6. Once a second the old one tells how many sessions it has left, until it ends.
+//! 6. Once a second the old one tells how many sessions it has left, and what those before it told,
+//!    until it ends. Its connections to these are among the descriptors, for the time after that.
 //!
 //! Decision 0034 says why.
 

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -163,6 +164,8 @@ impl Takeover {
     /// # Errors
     /// The other process is gone before it could know, or does not want this one.
     pub(crate) fn ready(&self, handle: &Handle, predecessors: &Predecessors) -> Result<(), Exit> {
+        let channel = self.channel.try_clone();
+        let channels = channel.map(|channel| predecessors.add(self.offer.process, channel));
         let unwanted = match self.offer.asks_unwanted {
             true => handed_over::not_taken(),
             false => Vec::new(),
@@ -189,12 +192,10 @@ impl Takeover {
         if word == b"yours reload" {
             handle.signal(Signal::Reload);
         }
-        let (process, predecessors) = (self.offer.process, predecessors.clone());
+        let predecessors = predecessors.clone();
         let follower = thread::Builder::new().name("predecessor".to_owned());
-        let started = self
-            .channel
-            .try_clone()
-            .and_then(|channel| follower.spawn(move || follow(process, &channel, &predecessors)));
+        let started =
+            channels.and_then(|channels| follower.spawn(move || follow(channels, &predecessors)));
         if let Err(error) = started {
             log::warn!("what the replaced process still serves is not known: {error}");
         }
@@ -235,15 +236,19 @@ fn ready_text(unwanted: Vec<String>) -> String {
     text
 }
 
-/// Follows what the replaced process tells, until it ends.
-fn follow(process: u32, channel: &UnixStream, predecessors: &Predecessors) {
-    let _ = channel.set_read_timeout(None);
-    while let Ok(report) = receive_message(channel, MAX_TEXT) {
-        let report = String::from_utf8_lossy(&report);
-        predecessors.set(process, DrainingProcess::decode(&report));
+/// Follows what replaced processes tell, the newest until it ends, then the one before it.
+fn follow(channels: Vec<(u32, Arc<UnixStream>)>, predecessors: &Predecessors) {
+    for (process, channel) in channels.into_iter().rev() {
+        let _ = channel.set_read_timeout(None);
+        // If one ended while it read what the one before it told, that one is not understood any
+        // more, and taken for ended, too.
+        while let Ok(report) = receive_message(&channel, MAX_TEXT) {
+            let report = String::from_utf8_lossy(&report);
+            predecessors.set(process, DrainingProcess::decode(&report));
+        }
+        predecessors.remove(process);
+        log::info!("the replaced process {process} has ended");
     }
-    predecessors.remove(process);
-    log::info!("the replaced process {process} has ended");
 }
 
 fn receive() -> io::Result<Takeover> {
