@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -205,6 +205,14 @@ fn an_upgrade_by_signal_and_by_option_reads_the_file_anew() {
     assert_eq!(told.status, Some(0), "{told:?}");
     assert_ne!(txlb.held_by(), txlb.process());
     txlb.processes.push(txlb.held_by());
+    assert_eq!(who(address), "b");
+    // A program that ends is noticed long before the time is over.
+    txlb.replace(|new| write_program(new, "#!/bin/sh\nsleep 0.5\nexit 3\n", 0o755));
+    let start = Instant::now();
+    let told = run(&["-s", "upgrade", "-p", text(&pid_file)]);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    assert!(told.stderr.contains("has not been replaced"), "{told:?}");
+    assert!(start.elapsed() < Duration::from_secs(20));
     assert_eq!(who(address), "b");
 }
 
