@@ -138,6 +138,8 @@ pub(super) struct Controller {
     pub(super) stopping: bool,
     /// What only one process can have is released, at once or after the upgrade that is under way.
     pub(super) is_draining: bool,
+    /// Another process has taken over.
+    pub(super) is_replaced: bool,
     pub(super) ending: Ending,
     pub(super) history: UndoHistory,
     pub(super) last_reload: Option<Outcome>,
@@ -163,6 +165,7 @@ impl Controller {
             watch: FileWatch::default(),
             stopping: false,
             is_draining: false,
+            is_replaced: false,
             ending: Ending::default(),
             history: UndoHistory::default(),
             last_reload: None,
@@ -213,6 +216,7 @@ impl Controller {
                 Ok(Message::Look) | Err(RecvTimeoutError::Timeout) => {}
                 // Who asked may have given up.
                 Ok(Message::History(answer)) => drop(answer.send(self.history())),
+                Ok(Message::Open(answer)) => drop(answer.send(self.data_plane.open())),
                 Ok(Message::UpgradeEnded(outcome, done)) => {
                     let _ = done.send(self.end_upgrade(outcome));
                 }
@@ -423,7 +427,7 @@ impl Controller {
         let before = self.reconfigurables.len();
         self.reconfigurables
             .retain_mut(|reconfigurable| reconfigurable.release());
-        if self.reconfigurables.len() < before {
+        if self.reconfigurables.len() < before && !self.is_replaced {
             log::info!(
                 target: log_targets::CONTROL,
                 "process {} listens nowhere any more, and has released its control socket and \
@@ -478,7 +482,11 @@ impl Controller {
             .reconfigurables
             .iter_mut()
             .filter_map(|it| it.reopen(config).err());
-        let errors: Vec<String> = failed.collect();
+        let mut errors: Vec<String> = failed.collect();
+        if !self.stopping && self.upgrade.is_none() {
+            let listened = self.data_plane.listen_at_lost_files();
+            errors.extend(listened.err().map(|error| error.to_string()));
+        }
         match errors.is_empty() {
             true => Ok(()),
             false => Err(errors.join("; ")),

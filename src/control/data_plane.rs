@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Options;
 use super::apply::{ConfigChange, NewListeners};
+use super::draining::Predecessors;
 use super::error::Error;
 use super::fd_budget;
 use super::inheritance::Inheritance;
@@ -19,7 +20,7 @@ use super::resolutions::Resolutions;
 use super::resolver::{Found, Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
-use super::upgrade::{Known, Predecessors, Upgrader};
+use super::upgrade::{Known, Upgrader};
 use super::wanted::{self, WantedListeners};
 use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::{GroupKey, HostKey};
@@ -452,6 +453,10 @@ impl Bound {
             upgrader: options.upgrader,
             predecessors: options.predecessors,
         };
+        let goes_on = self.known.is_some();
+        if let Some(Known(history)) = &self.known {
+            data_plane.presume_names(&history.names);
+        }
         let change = ConfigChange {
             next: self.config,
             renames: &Renames::default(),
@@ -459,6 +464,9 @@ impl Bound {
             known: self.known,
         };
         data_plane.apply_change(change, &mut [])?.commit_log();
+        if goes_on {
+            data_plane.resolve_again();
+        }
         data_plane.listeners.inheritance.warn(&data_plane.wanted);
         Ok(data_plane)
     }
@@ -475,7 +483,7 @@ mod tests {
             "<config><service name='s'><listen ip='{listen}'/>\
              <group name='g' enable='1'><host ip='127.0.0.1:1'/></group></service></config>"
         );
-        config::read(text.as_bytes()).unwrap().config
+        crate::config::read(text.as_bytes()).unwrap().config
     }
 
     fn bind(config: Config, workers: usize) -> Result<Bound, Error> {

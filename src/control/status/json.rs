@@ -10,8 +10,8 @@ use super::{
 };
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
 use crate::config::{HostAddress, Route};
+use crate::control::draining::DrainingProcess;
 use crate::control::member_count::MemberCount;
-use crate::control::upgrade::DrainingProcess;
 use crate::json::{Json, Object};
 use crate::os::address::Address;
 use crate::relay::RecentEvent;

@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::data_plane::DataPlane;
+use super::draining::DrainingProcess;
 use super::member_count::MemberCount;
-use super::upgrade::DrainingProcess;
 use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::verb::GroupKey;
 use crate::config::{self, HostState, Route};
