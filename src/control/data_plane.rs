@@ -200,13 +200,18 @@ impl DataPlane {
         }
     }
 
-    /// Asks all workers for their sessions, and lists `most` of them at most. The receiver hangs
-    /// up when all workers have answered.
-    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<SessionListPart> {
+    /// Asks all workers for the sessions that match, and lists `most` of them at most. The receiver
+    /// hangs up when all workers have answered.
+    pub(crate) fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        most: usize,
+    ) -> Receiver<SessionListPart> {
         let (parts, receiver) = channel();
         let listing = SessionListRequest {
             parts,
             room: Arc::new(AtomicUsize::new(most)),
+            filter: filter.clone(),
         };
         for worker in &self.workers {
             // A worker that has ended has no sessions.
@@ -475,7 +480,7 @@ mod tests {
             "<config><service name='s'><listen ip='{listen}'/>\
              <group name='g' enable='1'><host ip='127.0.0.1:1'/></group></service></config>"
         );
-        config::read(text.as_bytes()).unwrap().config
+        crate::config::read(text.as_bytes()).unwrap().config
     }
 
     fn bind(config: Config, workers: usize) -> Result<Bound, Error> {
