@@ -331,8 +331,12 @@ impl Controller {
                 let outcome = self.end_session(*id);
                 self.answer(outcome).with_message()
             }
-            Action::EndSessions(selection) => {
-                let outcome = self.end_selected(selection);
+            Action::EndSessions {
+                selection,
+                rate,
+                force,
+            } => {
+                let outcome = self.end_selected(selection, *rate, *force);
                 self.answer(outcome).with_message()
             }
             Action::Rebalance {
@@ -533,7 +537,7 @@ fn changes(request: &Request) -> bool {
             | Action::Shutdown { .. } => true,
             Action::RetryHost { .. }
             | Action::EndSession { .. }
-            | Action::EndSessions(_)
+            | Action::EndSessions { .. }
             | Action::Rebalance { .. }
             | Action::Upgrade
             | Action::ReopenLog => false,
@@ -545,55 +549,4 @@ fn changes(request: &Request) -> bool {
 fn no_batch(batch: Batch) -> String {
     let name = Command::Batch(batch).name();
     format!("{name} is understood only between lines of one conversation")
-}
-
-#[cfg(test)]
-mod tests {
-    //! Session lists with less room than there are sessions.
-
-    use std::net::{TcpListener, TcpStream};
-
-    use super::*;
-    use crate::control::Options;
-
-    /// A data plane, its clients, and the host's ends of their sessions.
-    fn scene(clients: usize) -> (DataPlane, Vec<TcpStream>) {
-        // Each client needs four descriptors, more than the soft limit allows.
-        crate::os::resources::raise_descriptor_limit().unwrap();
-        let host = TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = host.local_addr().unwrap();
-        let text = format!(
-            "<config><service name='s'><listen ip='127.0.0.1:0'/><group name='g' enable='1'>\
-         <host name='h' ip='{at}'/></group></service></config>"
-        );
-        let config = crate::config::read(text.as_bytes()).unwrap().config;
-        let options = Options::new(2, |_| {});
-        let data_plane = DataPlane::start(config, options).unwrap();
-        let address = data_plane.status().services[0].addresses[0]
-            .socket_address()
-            .unwrap();
-        let client = |_| {
-            let client = TcpStream::connect(address).unwrap();
-            [client, host.accept().unwrap().0]
-        };
-        let ends = (0..clients).flat_map(client).collect();
-        (data_plane, ends)
-    }
-
-    #[test]
-    fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
-        // More sessions than two workers list in one iteration each.
-        let (data_plane, _ends) = scene(400);
-        for (room, listed) in [(0, 0), (7, 7), (300, 300), (10_000, 400)] {
-            let slices: Vec<_> = data_plane.list_sessions(room).iter().collect();
-            let mut ids: Vec<u64> = slices
-                .iter()
-                .flat_map(|slice| slice.sessions.iter().map(|it| it.id))
-                .collect();
-            ids.sort_unstable();
-            ids.dedup();
-            let more: usize = slices.iter().map(|slice| slice.more).sum();
-            assert_eq!((ids.len(), ids.len() + more), (listed, 400));
-        }
-    }
 }

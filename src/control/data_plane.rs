@@ -201,13 +201,18 @@ impl DataPlane {
         }
     }
 
-    /// Asks all workers for their sessions, and lists `most` of them at most. The receiver hangs
-    /// up when all workers have answered.
-    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<SessionListPart> {
+    /// Asks all workers for the sessions that match, and lists `most` of them at most. The receiver
+    /// hangs up when all workers have answered.
+    pub(crate) fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        most: usize,
+    ) -> Receiver<SessionListPart> {
         let (parts, receiver) = channel();
         let listing = SessionListRequest {
             parts,
             room: Arc::new(AtomicUsize::new(most)),
+            filter: filter.clone(),
         };
         for worker in &self.workers {
             // A worker that has ended has no sessions.

@@ -10,7 +10,7 @@ use super::signals::{PendingSignals, Signal, bit};
 use super::status::{Sessions, Status, table};
 use super::threads::Liveness;
 use super::upgrade::Successor;
-use crate::config::verb::{Command, Question, StatusFilter, Verb};
+use crate::config::verb::{Command, Question, SessionSelection, StatusFilter, Verb};
 use crate::json::{Json, Object};
 
 /// Grace for open sessions after TERM, and after `shutdown` without `grace=`.
@@ -107,7 +107,7 @@ impl Handle {
 
     /// The open sessions, 10,000 at most. None after the controller's end.
     pub fn sessions(&self) -> Sessions {
-        match self.ask(Question::Sessions) {
+        match self.ask(Question::Sessions(SessionSelection::default())) {
             ResponseData::Sessions(sessions) => sessions,
             _ => Sessions::default(),
         }
