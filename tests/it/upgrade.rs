@@ -19,7 +19,7 @@ use crate::support::peer::free_address;
 use crate::support::proc::descriptors;
 use crate::support::traffic::Traffic;
 use crate::support::txlb::{Folder, Txlb, program, run, text};
-use crate::support::upgradable::{Upgradable, status_process};
+use crate::support::upgradable::{PASSWORD, Upgradable, status_process};
 use crate::support::user::USER;
 use crate::support::{pause, until};
 
@@ -171,9 +171,14 @@ fn what_is_known_goes_over() {
     for _ in 0..3 {
         assert_eq!(who(address), stays);
     }
-    assert!(txlb.tell(&["diff"]).contains("manager.hostCheck.interval"));
+    let unsaved = txlb.tell(&["diff"]);
+    assert!(unsaved.contains("manager.hostCheck.interval"), "{unsaved}");
+    // No password has become the mask by which it is shown.
+    assert_eq!(unsaved.lines().count(), 1, "{unsaved}");
     // What is saved by the new process is what the old one had in force.
     txlb.tell(&["saveConfig"]);
+    let saved = fs::read_to_string(txlb.folder.file("config.xml")).unwrap();
+    assert!(saved.contains(PASSWORD), "{saved}");
     txlb.upgrade(Upgradable::by_verb);
     assert_eq!(txlb.tell(&["diff"]), "");
     assert!(txlb.tell(&["config"]).contains("interval=\"600\""));

@@ -14,6 +14,9 @@ use super::page;
 use super::peer::free_port;
 use super::txlb::{Finished, Folder, Txlb, program, run, text};
 
+/// A hash that no password has.
+pub(crate) const PASSWORD: &str = "$6$salt$never";
+
 /// A txlb whose program is a link that can lead elsewhere, with everything that only one process
 /// can have. Dropping it ends all processes that have been its own.
 pub(crate) struct Upgradable {
@@ -36,7 +39,8 @@ impl Upgradable {
             "config.xml",
             format!(
                 "<config>{services}<admin><web listen='127.0.0.1:{web}' secure='false' \
-                 enable='true'/></admin><control socket='{}'/></config>",
+                 enable='true'/><user name='ann' password='{PASSWORD}' access='full'/></admin>\
+                 <control socket='{}'/></config>",
                 folder.file("control").display()
             ),
         );

@@ -238,6 +238,7 @@ pub(super) mod samples {
             ended: vec![(EndReason::Finished, 6), (EndReason::NoHost, 1)],
             accept_pauses: 8,
             no_ports: 11,
+            lost_log_lines: 17,
             iterations: 1234,
             services: vec![service(
                 "web",

@@ -3,8 +3,6 @@
 //!
 //! All checks of [`guard`] are made here, once, before a route is served.
 
-use std::sync::atomic::Ordering;
-
 use super::compression::StaticFile;
 use super::guard::Principal;
 use super::request::{Fields, Request, fields};
@@ -17,7 +15,6 @@ use crate::admin::page::{self, Query};
 use crate::config::verb::table::{self, CommandSchema, Kind};
 use crate::config::verb::{Command, Question, View as ConfigView};
 use crate::control::Response as ControlResponse;
-use crate::log_targets::LOST_LINES;
 use crate::non_printing::escape_non_printing;
 use crate::os::usage::Usage;
 use crate::sync::lock;
@@ -263,7 +260,6 @@ fn figures(context: &RequestContext<'_>, request: &Request) -> metrics::Figures 
     let is_brief = |(name, value): &(String, String)| name == "histograms" && value == "false";
     metrics::Figures {
         usage: Usage::now(),
-        lost_lines: LOST_LINES.load(Ordering::Relaxed),
         failed_logins: context.state.auth.failed_logins(),
         brief: fields.iter().any(is_brief),
     }

@@ -27,8 +27,6 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 pub(super) struct Figures {
     /// What the process takes of its machine.
     pub(super) usage: Usage,
-    /// Lines of the log that were lost.
-    pub(super) lost_lines: u64,
     /// Logins that failed.
     pub(super) failed_logins: u64,
     /// Whether the histograms of hosts have no buckets: those are 12 series a host.
@@ -288,7 +286,7 @@ const FIGURES: [(Family, Figure); 9] = [
             "txlb_log_lines_lost_total",
             "Lines of the log that found no room, or could not be written.",
         ),
-        |(_, figures)| Some(Count(figures.lost_lines)),
+        |(status, _)| Some(Count(status.lost_log_lines)),
     ),
     (
         counter(

@@ -46,7 +46,6 @@ fn figures() -> Figures {
             max_descriptors: Some(20_000),
             threads: Some(9),
         },
-        lost_lines: 17,
         failed_logins: 3,
         brief: false,
     }

@@ -77,22 +77,10 @@ fn timestamp(status: &Status) -> Element {
     el("dd").with(time(status.wall_ms))
 }
 
-/// What this machine was short of since the start.
+/// What there was no room for since the start.
 fn shortage(status: &Status) -> Option<Element> {
-    let parts = [
-        (
-            status.accept_pauses,
-            "times clients had to wait for want of descriptors or memory",
-        ),
-        (status.no_ports, "connects to hosts found no local port"),
-    ];
-    let parts: Vec<_> = parts
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-        .map(|(number, what)| format!("{} {what}", count(number)))
-        .collect();
-    let text = format!("Since the start: {}.", parts.join("; "));
-    (!parts.is_empty()).then(|| el("p").class("fair").text(&text))
+    let text = format!("Since the start: {}.", status.shortages()?);
+    Some(el("p").class("fair").text(&text))
 }
 
 /// Earlier processes that still serve their last sessions.

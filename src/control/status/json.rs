@@ -70,6 +70,7 @@ impl Status {
             .with("ended", ended)
             .with("accept_pauses", self.accept_pauses)
             .with("no_ports", self.no_ports)
+            .with("lost_log_lines", self.lost_log_lines)
             .with("turns", self.iterations)
             .with_list("happenings", self.recent_events.iter().map(recent_event))
             .with_list("draining", self.draining.iter().map(draining))

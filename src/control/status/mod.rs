@@ -20,11 +20,13 @@ use super::draining::DrainingProcess;
 use super::member_count::MemberCount;
 use crate::config::verb::GroupKey;
 use crate::config::{self, Route};
+use crate::log_targets::LOST_LINES;
 use crate::os::address::Address;
 use crate::relay::{
     Clock, EndReason, EndedSessions, RecentEvent, ResourceError, ServiceStats, SessionStatus,
     WorkerStats,
 };
+use crate::text::count;
 
 /// Everything that runs, at one moment.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +63,8 @@ pub struct Status {
     pub accept_pauses: u64,
     /// Connects to hosts for which there was no local port.
     pub no_ports: u64,
+    /// Lines of the log that found no room where they go.
+    pub lost_log_lines: u64,
     /// Iterations of all workers' event loops.
     pub iterations: u64,
     /// The last 50 events at most, the oldest first.
@@ -206,6 +210,7 @@ fn snapshot(data_plane: &DataPlane) -> Status {
             + trouble(ResourceError::NoDescriptors)
             + trouble(ResourceError::Accept),
         no_ports: trouble(ResourceError::NoPorts),
+        lost_log_lines: LOST_LINES.load(Ordering::Relaxed),
         iterations: sum(&WorkerStats::iterations),
         recent_events: shared.recent_events.list(),
         draining: data_plane.predecessors.list(),
@@ -275,6 +280,26 @@ impl DataPlane {
 }
 
 impl Status {
+    /// What there was no room for since the start, as text for people; `None` if for all.
+    pub(crate) fn shortages(&self) -> Option<String> {
+        let counts = [
+            (
+                self.accept_pauses,
+                "times clients had to wait for want of descriptors or memory",
+            ),
+            (self.no_ports, "connects to hosts found no local port"),
+            (
+                self.lost_log_lines,
+                "lines of the log found no room where they go",
+            ),
+        ];
+        let some = counts.into_iter().filter(|(number, _)| *number > 0);
+        let texts: Vec<String> = some
+            .map(|(number, what)| format!("{} {what}", count(number)))
+            .collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+
     /// The service of that name.
     pub fn service(&self, name: &str) -> Option<&ServiceStatus> {
         self.services.iter().find(|service| service.name == name)
@@ -409,7 +434,7 @@ pub(super) mod tests {
                 .to_owned()
                 + r#""stopping":false,"resigned":false,"config":{"file":"/f.xml","unsaved":2,"last_reload":{"at_ms":7,"ok":false,"#
                 + r#""error":"why"},"last_save":null},"open":0,"capacity":0,"ended":{"finished":2},"#
-                + r#""accept_pauses":0,"no_ports":0,"turns":0,"happenings":[{"at_ms":6,"topic":"host up","#
+                + r#""accept_pauses":0,"no_ports":0,"lost_log_lines":0,"turns":0,"happenings":[{"at_ms":6,"topic":"host up","#
                 + r#""text":"host web:main/a is healthy"}],"draining":[{"process":4,"open":17,"since_ms":9}],"services":[{"name":"web","#
                 + r#""listens":["[::1]:80"],"enabled":"main","routes":[{"sni":["a.test"],"#
                 + r#""alpn":[],"group":"main"}],"open":1,"total":3,"groups":[{"name":"#

@@ -79,6 +79,9 @@ pub(in crate::control) fn status(status: &Status, columns: usize) -> Vec<String>
     );
     let mut lines = layout.wrap(&about, "  ");
     lines.extend(layout.wrap(&sessions, "  "));
+    if let Some(shortages) = status.shortages() {
+        lines.extend(layout.wrap(&format!("since the start: {shortages}"), "  "));
+    }
     if status.resigned {
         lines.extend(layout.wrap("resigned: not ready, until 'resume'", "  "));
     }
