@@ -401,6 +401,40 @@ mod tests {
     use crate::config::verb::{GroupKey, HostKey};
     use crate::config::{Each, HostState, Record, SrvRecord};
 
+    fn names() -> KnownNames {
+        let key = HostKey {
+            group: GroupKey {
+                service: "web".to_owned(),
+                group: "main \"1\"".to_owned(),
+            },
+            name: "a b@10.0.0.1".to_owned(),
+        };
+        let question = |each| Question {
+            name: "_x._tcp.test".to_owned(),
+            each,
+        };
+        let plain = Record::at("10.0.0.1".parse().unwrap());
+        let srv = SrvRecord {
+            priority: 1,
+            target: "t.test".to_owned(),
+            port: 80,
+            weight: 0,
+        };
+        let of_srv = Record {
+            srv: Some(srv),
+            ..plain.clone()
+        };
+        KnownNames {
+            resolved: [("a.test".to_owned(), vec!["::1".parse().unwrap(), plain.ip])].into(),
+            answers: [
+                (question(Each::Address), vec![plain]),
+                (question(Each::Srv), vec![of_srv]),
+            ]
+            .into(),
+            wanted: [(key, HostState::Drain)].into(),
+        }
+    }
+
     fn history() -> History {
         let host = |name: &str, health| HostHistory {
             name: name.to_owned(),
@@ -448,37 +482,6 @@ mod tests {
             }],
         };
         let groups = [("main \"1\"".to_owned(), group)];
-        let key = HostKey {
-            group: GroupKey {
-                service: "web".to_owned(),
-                group: "main \"1\"".to_owned(),
-            },
-            name: "a b@10.0.0.1".to_owned(),
-        };
-        let question = |each| Question {
-            name: "_x._tcp.test".to_owned(),
-            each,
-        };
-        let plain = Record::at("10.0.0.1".parse().unwrap());
-        let srv = SrvRecord {
-            priority: 1,
-            target: "t.test".to_owned(),
-            port: 80,
-            weight: 0,
-        };
-        let of_srv = Record {
-            srv: Some(srv),
-            ..plain.clone()
-        };
-        let names = KnownNames {
-            resolved: [("a.test".to_owned(), vec!["::1".parse().unwrap(), plain.ip])].into(),
-            answers: [
-                (question(Each::Address), vec![plain]),
-                (question(Each::Srv), vec![of_srv]),
-            ]
-            .into(),
-            wanted: [(key, HostState::Drain)].into(),
-        };
         let service = ServiceHistory {
             total: 8,
             groups: groups.into(),
@@ -492,7 +495,7 @@ mod tests {
             events: Topic::ALL
                 .map(|it| (1, it, "a\tb \u{202e}".to_owned()))
                 .into(),
-            names,
+            names: names(),
             services: [("web".to_owned(), service)].into(),
         }
     }
