@@ -310,9 +310,7 @@ fn take_out(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> 
             .with(drain)
             .text(" ")
             .with(down),
-        HostState::Up if is_failed(host) => {
-            part.maybe(empties).with(drain).text(" ").with(down)
-        }
+        HostState::Up if is_failed(host) => part.maybe(empties).with(drain).text(" ").with(down),
         HostState::Up | HostState::Drain => part.maybe(empties).with(down),
         HostState::Down => part.maybe(empties).with(drain),
     };
@@ -423,7 +421,10 @@ mod tests {
 
     #[test]
     fn a_failed_host_has_the_button_that_tries_it_again_in_sight() {
-        for (state, in_sight) in [(HostState::Up, "retryHost"), (HostState::Drain, "hostAdminUp")] {
+        for (state, in_sight) in [
+            (HostState::Up, "retryHost"),
+            (HostState::Drain, "hostAdminUp"),
+        ] {
             let mut host = samples::failed("one");
             host.state = state;
             let text = text(&host, &AROUND);
@@ -431,7 +432,10 @@ mod tests {
             assert_eq!(after.matches("<button").count(), 1);
             assert!(after.contains(in_sight) && !behind.contains(&format!("value=\"{in_sight}\"")));
             for verb in ["retryHost", "hostAdminDown"] {
-                assert!(text.contains(&format!("value=\"{verb}\"")), "{verb} at {state:?}");
+                assert!(
+                    text.contains(&format!("value=\"{verb}\"")),
+                    "{verb} at {state:?}"
+                );
             }
         }
     }

@@ -297,7 +297,10 @@ mod tests {
             listing.services[0].groups[0].folded()
         };
         assert_eq!(folded(hosts(FOLDED_FROM - 1).collect(), ""), 0);
-        assert_eq!(folded(hosts(FOLDED_FROM).collect(), ""), FOLDED_FROM - UNFOLDED);
+        assert_eq!(
+            folded(hosts(FOLDED_FROM).collect(), ""),
+            FOLDED_FROM - UNFOLDED
+        );
         assert_eq!(folded(hosts(FOLDED_FROM).collect(), "q=h"), 0);
         // All with a problem are in sight, whatever the order.
         let mut many: Vec<_> = hosts(FOLDED_FROM).collect();
