@@ -475,7 +475,7 @@ mod tests {
             "<config><service name='s'><listen ip='{listen}'/>\
              <group name='g' enable='1'><host ip='127.0.0.1:1'/></group></service></config>"
         );
-        config::read(text.as_bytes()).unwrap().config
+        crate::config::read(text.as_bytes()).unwrap().config
     }
 
     fn bind(config: Config, workers: usize) -> Result<Bound, Error> {
