@@ -531,7 +531,7 @@ mod tests {
     fn a_drain_says_how_many_sessions_are_left_and_when_the_last_one_ended() {
         let mut host = samples::host("one");
         (host.state, host.open) = (HostState::Drain, 3);
-        assert!(text(&host, &AROUND).contains(">3 sessions left; healthy 2 h</small>"));
+        assert!(text(&host, &AROUND).contains(">3 sessions left; healthy 2 h"));
         host.open = 0;
         host.emptied_wall_ms = Some(samples::NOW_MS - 5_000);
         assert!(text(&host, &AROUND).contains("the last session ended 5 s ago"));
