@@ -194,9 +194,9 @@ pub mod scheduler {
 /// The status of a balancer, as plain data: see [`Balancer::status`].
 pub mod status {
     #[doc(inline)]
-    pub use crate::balance::{Failure, HISTOGRAM_MS, Health, Totals};
+    pub use crate::balance::{CheckHealth, CheckResult, Failure, HISTOGRAM_MS, Health, Totals};
     #[doc(inline)]
-    pub use crate::config::HostState;
+    pub use crate::config::{CheckKind, HostState};
     #[doc(inline)]
     pub use crate::control::{
         DrainingProcess, GroupStatus, HostStatus, MemberCount, Outcome, Phase, RecentEvent,

@@ -63,6 +63,7 @@ _txlb_keys() {
         resign) echo 'wait=' ;;
         shutdown) echo 'grace=' ;;
         status) echo 'service= group= host= problems' ;;
+        sessions) echo 'service= group= host= client= idle=' ;;
         ready) echo 'service=' ;;
         config) echo 'view=' ;;
         complete) echo 'line=' ;;
@@ -121,24 +122,29 @@ _txlb_live() {
     done < <(txlb ctl "${socket[@]}" complete "line=$2" 2>/dev/null)
 }
 
-# What "txlb ctl" takes: options, then a verb, then keys with values or a place.
+# What "txlb ctl" takes: a verb, then keys with values or a place, and options anywhere.
 _txlb_ctl() {
     local cur=$1 verb='' given='' rest='' socket='' key word live
     shift
     while [ $# -gt 0 ]; do
-        if [ -z "$verb" ] && [ "$1" = -C ]; then
+        if [ "$1" = -C ]; then
             socket=${2-}
             shift
+        elif [[ $1 == -* ]]; then
+            :
         elif [ -n "$verb" ]; then
             given+=" ${1%%=*}="
             rest+=" $1"
-        elif [[ $1 != -* ]]; then
+        else
             verb=$1
         fi
         shift
     done
-    if [ -z "$verb" ]; then
-        if [[ $cur == -* ]]; then _txlb_from '-C --json -h --help' "$cur"; else _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance undo saveConfig reload resign resume reopenLog upgrade shutdown status sessions ready config diff history complete help' "$cur"; fi
+    if [[ $cur == -* ]]; then
+        _txlb_from '-C --json -h --help' "$cur"
+        return
+    elif [ -z "$verb" ]; then
+        _txlb_from 'addHost delHost delAllHosts setHost setWeight drainHost hostAdminDown hostAdminUp newGroup delGroup enableGroup setGroup changeScheduler addCheck setCheck delCheck newService delService setService addListen setListen delListen switchPort addRoute setRoute delRoute addUser setUser delUser setOption retryHost endSession endSessions rebalance undo saveConfig reload resign resume reopenLog upgrade shutdown status sessions ready config diff history complete help' "$cur"
         return
     fi
     live=$(_txlb_live "$socket" "$verb$rest $cur")

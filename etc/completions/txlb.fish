@@ -85,6 +85,8 @@ function __txlb_keys
             echo 'grace='
         case status
             echo 'service= group= host= problems'
+        case sessions
+            echo 'service= group= host= client= idle='
         case ready
             echo 'service='
         case config
@@ -160,7 +162,10 @@ function __txlb_live
     set -l words (commandline -opc)
     set -l socket
     set -l at (contains -i -- -C $words); and set socket -C $words[(math $at + 1)]
-    set -l given (string match -r -- '.*[=:].*' $words)
+    # What stands behind the verb, without options.
+    set -l from (contains -i -- $argv[1] $words)
+    set -l given (string match -v -- '-*' $words[(math $from + 1)..-1])
+    set -q socket[2]; and set given (string match -v -- $socket[2] $given)
     set -l line (string join ' ' -- $argv[1] $given (commandline -ct))
     txlb ctl $socket complete "line=$line" 2>/dev/null | string match -v -- '*"*'
 end
@@ -262,7 +267,7 @@ complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a reopenLog -d
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a upgrade -d 'have the program at the same path take over; this process drains'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a shutdown -d 'stop; open sessions have so many seconds to end'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a status -d 'show the status, or a part of it: status web:main, status problems'
-complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a sessions -d 'show the open sessions'
+complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a sessions -d 'show the open sessions, or some: sessions web:main/one'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a ready -d 'say whether services can take new sessions; an error if not'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a config -d 'show the running configuration'
 complete -c txlb -n '__txlb_command_is ctl; and not __txlb_verb' -a diff -d 'show the changes that are not in the file'

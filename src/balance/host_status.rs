@@ -2,6 +2,7 @@
 
 use super::HostId;
 use super::agent::Agent;
+use super::check_result::{CheckHealth, CheckResult};
 use super::health::{Failure, Health};
 use super::host::Host;
 use super::slow_start::SlowStart;
@@ -42,8 +43,12 @@ pub struct HostStatus<'a> {
     pub times_failed: u32,
     /// For how long it had failed before `since_ms`, in milliseconds.
     pub past_down_ms: u64,
-    /// How long its last probe or check took, in milliseconds.
-    pub check_ms: Option<u32>,
+    /// How its last probe or check ended; `None` before the first, and after a reset.
+    pub last_check: Option<&'a CheckResult>,
+    /// Probes and checks that failed while it had not failed.
+    pub failed_checks: u64,
+    /// How it stands in the check that is nearest to a failure; `None` without checks.
+    pub check_health: Option<CheckHealth>,
     /// Open sessions, those still connecting included.
     pub open: u32,
     /// The most sessions that were open at the same time.
@@ -81,7 +86,9 @@ impl HostStatus<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::balance::fixture::PoolFixture;
+    use crate::config::CheckKind;
 
     #[test]
     fn how_often_and_how_long_a_host_has_failed_is_counted() {
@@ -116,8 +123,26 @@ mod tests {
         let picked: Vec<_> = (0..3).filter_map(|_| fixture.pick(&[])).collect();
         assert_eq!(picked.len(), 3);
         fixture.release(id);
-        fixture.pool.check_took(id, 7);
+        let passed = CheckResult::new(CheckKind::Tcp, 7, None);
+        fixture.pool.record_check(id, passed.clone());
         let host = fixture.pool.hosts().next().unwrap();
-        assert_eq!((host.open, host.peak_open, host.check_ms), (2, 3, Some(7)));
+        assert_eq!((host.open, host.peak_open), (2, 3));
+        assert_eq!((host.last_check, host.failed_checks), (Some(&passed), 0));
+    }
+
+    #[test]
+    fn failed_checks_count_while_the_host_has_not_failed() {
+        let mut fixture = PoolFixture::new("leastc", "a");
+        let id = fixture.id("a");
+        let failed = CheckResult::new(CheckKind::Http, u64::MAX, Some(Failure::Refused));
+        fixture.pool.record_check(id, failed.clone());
+        fixture.fail("a");
+        fixture.pool.record_check(id, failed.clone());
+        let host = fixture.pool.hosts().next().unwrap();
+        assert_eq!((host.last_check, host.failed_checks), (Some(&failed), 1));
+        // What an operator resets has had no check.
+        fixture.pool.reset_health(id, 1);
+        let host = fixture.pool.hosts().next().unwrap();
+        assert_eq!((host.last_check, host.failed_checks), (None, 1));
     }
 }

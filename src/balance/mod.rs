@@ -5,6 +5,7 @@
 //! arguments. Workers (`relay`) report connects, recovery (`control`) reports probes.
 
 mod agent;
+mod check_result;
 mod early_ends;
 mod health;
 mod host;
@@ -18,6 +19,7 @@ mod stats;
 mod sticky;
 
 pub use agent::{Agent, AgentReport, Wanted};
+pub use check_result::{CheckHealth, CheckResult};
 pub use early_ends::HostEnd;
 pub use health::{Failure, Health, HealthChange};
 pub use host::{Host, Member};

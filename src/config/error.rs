@@ -219,7 +219,7 @@ pub enum ErrorKind {
     },
     /// An address that is listened on already.
     DuplicateListen {
-        /// In its canonical spelling.
+        /// In its canonical spelling, and what it is for.
         address: String,
         /// Where it is first.
         first: Position,

@@ -69,7 +69,7 @@ pub fn line(text: &[u8]) {
             assert!(!words.contains(char::is_control), "{words}");
         }
     }
-    drop(complete(text, &Config::default(), &CustomNames::Any));
+    drop(complete(text, &Config::default(), &CustomNames::Any, &[]));
 }
 
 /// A usable public key has bytes to compare, which begin with its type.

@@ -54,6 +54,7 @@ pub use read::{Reading, Warning, read, read_with};
 pub use route::{Route, RouteTable};
 pub use scheduler::{Algorithm, CustomNames, Scheduler, is_custom_name};
 pub use schema::{AttributeSchema, ChildSchema, ElementSchema, Occurs, schema};
+pub(crate) use serialize::encode;
 pub use serialize::print;
 pub use settings::{
     Access, Admin, Control, General, Logging, Manager, PeriodicTask, Ssh, User, Web,

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::data_plane::DataPlane;
 use super::error::Error;
 use super::fd_budget;
-use super::listeners::{BoundAddresses, BoundListener, per_worker};
-use super::members;
+use super::listeners::{BoundAddresses, BoundListener, Listeners, per_worker};
+use super::member_questions::CAN_ASK;
 use super::recovery::Watched;
 use super::routing_loops::LocalService;
 use super::running::Renames;
@@ -89,8 +89,9 @@ pub trait Reconfigure: Send {
         Vec::new()
     }
 
-    /// Another process has what was handed over: its files are not removed any more.
-    fn disown(&mut self) {}
+    /// Another process has what was handed over: its files are not removed any more, but for what
+    /// it has no use for, by name.
+    fn disown(&mut self, _unwanted: &[String]) {}
 }
 
 impl DataPlane {
@@ -180,6 +181,37 @@ impl DataPlane {
         if opened.is_empty() && wanted == self.wanted {
             return Ok(());
         }
+        self.listen_at(wanted, opened)
+    }
+
+    /// Makes the files of Unix sockets anew that are gone: no client finds these listeners.
+    ///
+    /// # Errors
+    /// One that cannot be bound: everything is as it was.
+    pub(super) fn listen_at_lost_files(&mut self) -> Result<(), Error> {
+        let all = self.wanted.clone();
+        let is_lost = |key: &ListenKey| self.listeners.has_lost_file(key);
+        let (lost, others): (WantedListeners, WantedListeners) =
+            all.clone().into_iter().partition(|(key, _)| is_lost(key));
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let opened = Listeners::default().bind_new(&lost, self.workers.len(), |_| true)?;
+        // Workers know listeners by their keys: the old ones go first.
+        self.listen_at(others, Vec::new())?;
+        self.listen_at(all, opened)?;
+        for ListenKey { place, .. } in lost.keys() {
+            log::info!("{place} is listened at anew: its file was gone");
+        }
+        Ok(())
+    }
+
+    /// Listens at `wanted` alone, of which the new ones are `opened`.
+    fn listen_at(
+        &mut self,
+        wanted: WantedListeners,
+        opened: Vec<BoundListener>,
+    ) -> Result<(), Error> {
         let change = ConfigChange {
             next: self.config.clone(),
             renames: &Renames::default(),
@@ -394,7 +426,7 @@ fn check_client_addresses(config: &Config) -> Result<(), Error> {
 /// A host has `each`, and this txlb is built without what that takes.
 fn check_members(config: &Config) -> Result<(), Error> {
     match config.hosts().find(|host| host.is_template()) {
-        Some(host) if !members::CAN_ASK => Err(Error::NoMembers {
+        Some(host) if !CAN_ASK => Err(Error::NoMembers {
             host: host.name.clone(),
         }),
         _ => Ok(()),

@@ -138,6 +138,8 @@ pub(super) struct Controller {
     pub(super) stopping: bool,
     /// What only one process can have is released, at once or after the upgrade that is under way.
     pub(super) is_draining: bool,
+    /// Another process has taken over.
+    pub(super) is_replaced: bool,
     pub(super) ending: Ending,
     pub(super) history: UndoHistory,
     pub(super) last_reload: Option<Outcome>,
@@ -163,6 +165,7 @@ impl Controller {
             watch: FileWatch::default(),
             stopping: false,
             is_draining: false,
+            is_replaced: false,
             ending: Ending::default(),
             history: UndoHistory::default(),
             last_reload: None,
@@ -213,6 +216,7 @@ impl Controller {
                 Ok(Message::Look) | Err(RecvTimeoutError::Timeout) => {}
                 // Who asked may have given up.
                 Ok(Message::History(answer)) => drop(answer.send(self.history())),
+                Ok(Message::Open(answer)) => drop(answer.send(self.data_plane.open())),
                 Ok(Message::UpgradeEnded(outcome, done)) => {
                     let _ = done.send(self.end_upgrade(outcome));
                 }
@@ -327,8 +331,12 @@ impl Controller {
                 let outcome = self.end_session(*id);
                 self.answer(outcome).with_message()
             }
-            Action::EndSessions(selection) => {
-                let outcome = self.end_selected(selection);
+            Action::EndSessions {
+                selection,
+                rate,
+                force,
+            } => {
+                let outcome = self.end_selected(selection, *rate, *force);
                 self.answer(outcome).with_message()
             }
             Action::Rebalance {
@@ -423,7 +431,7 @@ impl Controller {
         let before = self.reconfigurables.len();
         self.reconfigurables
             .retain_mut(|reconfigurable| reconfigurable.release());
-        if self.reconfigurables.len() < before {
+        if self.reconfigurables.len() < before && !self.is_replaced {
             log::info!(
                 target: log_targets::CONTROL,
                 "process {} listens nowhere any more, and has released its control socket and \
@@ -478,7 +486,11 @@ impl Controller {
             .reconfigurables
             .iter_mut()
             .filter_map(|it| it.reopen(config).err());
-        let errors: Vec<String> = failed.collect();
+        let mut errors: Vec<String> = failed.collect();
+        if !self.stopping && self.upgrade.is_none() {
+            let listened = self.data_plane.listen_at_lost_files();
+            errors.extend(listened.err().map(|error| error.to_string()));
+        }
         match errors.is_empty() {
             true => Ok(()),
             false => Err(errors.join("; ")),
@@ -525,7 +537,7 @@ fn changes(request: &Request) -> bool {
             | Action::Shutdown { .. } => true,
             Action::RetryHost { .. }
             | Action::EndSession { .. }
-            | Action::EndSessions(_)
+            | Action::EndSessions { .. }
             | Action::Rebalance { .. }
             | Action::Upgrade
             | Action::ReopenLog => false,
@@ -537,55 +549,4 @@ fn changes(request: &Request) -> bool {
 fn no_batch(batch: Batch) -> String {
     let name = Command::Batch(batch).name();
     format!("{name} is understood only between lines of one conversation")
-}
-
-#[cfg(test)]
-mod tests {
-    //! Session lists with less room than there are sessions.
-
-    use std::net::{TcpListener, TcpStream};
-
-    use super::*;
-    use crate::control::Options;
-
-    /// A data plane, its clients, and the host's ends of their sessions.
-    fn scene(clients: usize) -> (DataPlane, Vec<TcpStream>) {
-        // Each client needs four descriptors, more than the soft limit allows.
-        crate::os::resources::raise_descriptor_limit().unwrap();
-        let host = TcpListener::bind("127.0.0.1:0").unwrap();
-        let at = host.local_addr().unwrap();
-        let text = format!(
-            "<config><service name='s'><listen ip='127.0.0.1:0'/><group name='g' enable='1'>\
-         <host name='h' ip='{at}'/></group></service></config>"
-        );
-        let config = crate::config::read(text.as_bytes()).unwrap().config;
-        let options = Options::new(2, |_| {});
-        let data_plane = DataPlane::start(config, options).unwrap();
-        let address = data_plane.status().services[0].addresses[0]
-            .socket_address()
-            .unwrap();
-        let client = |_| {
-            let client = TcpStream::connect(address).unwrap();
-            [client, host.accept().unwrap().0]
-        };
-        let ends = (0..clients).flat_map(client).collect();
-        (data_plane, ends)
-    }
-
-    #[test]
-    fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
-        // More sessions than two workers list in one iteration each.
-        let (data_plane, _ends) = scene(400);
-        for (room, listed) in [(0, 0), (7, 7), (300, 300), (10_000, 400)] {
-            let slices: Vec<_> = data_plane.list_sessions(room).iter().collect();
-            let mut ids: Vec<u64> = slices
-                .iter()
-                .flat_map(|slice| slice.sessions.iter().map(|it| it.id))
-                .collect();
-            ids.sort_unstable();
-            ids.dedup();
-            let more: usize = slices.iter().map(|slice| slice.more).sum();
-            assert_eq!((ids.len(), ids.len() + more), (listed, 400));
-        }
-    }
 }

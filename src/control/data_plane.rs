@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Options;
 use super::apply::{ConfigChange, NewListeners};
+use super::draining::Predecessors;
 use super::error::Error;
 use super::fd_budget;
 use super::inheritance::Inheritance;
@@ -19,7 +20,7 @@ use super::resolutions::Resolutions;
 use super::resolver::{Found, Resolver, lookup};
 use super::running::{Renames, Running};
 use super::threads::{Liveness, PanicGuard, WorkerThread, start_workers};
-use super::upgrade::{Known, Predecessors, Upgrader};
+use super::upgrade::{Known, Upgrader};
 use super::wanted::{self, WantedListeners};
 use crate::balance::{Failure, Health, Schedulers};
 use crate::config::verb::{GroupKey, HostKey};
@@ -200,13 +201,18 @@ impl DataPlane {
         }
     }
 
-    /// Asks all workers for their sessions, and lists `most` of them at most. The receiver hangs
-    /// up when all workers have answered.
-    pub(crate) fn list_sessions(&self, most: usize) -> Receiver<SessionListPart> {
+    /// Asks all workers for the sessions that match, and lists `most` of them at most. The receiver
+    /// hangs up when all workers have answered.
+    pub(crate) fn list_sessions(
+        &self,
+        filter: &SessionFilter,
+        most: usize,
+    ) -> Receiver<SessionListPart> {
         let (parts, receiver) = channel();
         let listing = SessionListRequest {
             parts,
             room: Arc::new(AtomicUsize::new(most)),
+            filter: filter.clone(),
         };
         for worker in &self.workers {
             // A worker that has ended has no sessions.
@@ -452,6 +458,10 @@ impl Bound {
             upgrader: options.upgrader,
             predecessors: options.predecessors,
         };
+        let goes_on = self.known.is_some();
+        if let Some(Known(history)) = &self.known {
+            data_plane.presume_names(&history.names);
+        }
         let change = ConfigChange {
             next: self.config,
             renames: &Renames::default(),
@@ -459,6 +469,9 @@ impl Bound {
             known: self.known,
         };
         data_plane.apply_change(change, &mut [])?.commit_log();
+        if goes_on {
+            data_plane.resolve_again();
+        }
         data_plane.listeners.inheritance.warn(&data_plane.wanted);
         Ok(data_plane)
     }

@@ -8,7 +8,8 @@ use super::controller::{Controller, LIST_TIMEOUT};
 use super::ending::Waiter;
 use super::handle::Response;
 use crate::balance::HostId;
-use crate::config::verb::{GroupKey, HostKey, SessionSelection};
+use crate::config::Service;
+use crate::config::verb::{GroupKey, HostKey, SessionSelection, check_names};
 use crate::relay::{EndCause, Group, HostCauses, HostName, SessionFilter};
 use crate::text::plural;
 
@@ -30,14 +31,19 @@ impl Controller {
     }
 
     /// Ends all sessions that are selected, at once or gradually.
-    pub(super) fn end_selected(&mut self, selection: &SessionSelection) -> Result<String, String> {
-        if selection.is_empty() && !selection.force {
+    pub(super) fn end_selected(
+        &mut self,
+        selection: &SessionSelection,
+        rate: Option<u32>,
+        force: bool,
+    ) -> Result<String, String> {
+        if selection.is_empty() && !force {
             return Err(
                 "this would end all sessions: select some, or insist with force=true".to_owned(),
             );
         }
         let filter = self.filter(selection)?;
-        let Some(rate) = selection.rate else {
+        let Some(rate) = rate else {
             let ended = collect(&self.data_plane.end_all_sessions(&filter));
             return Ok(format!("{} ended", plural(ended.iter().sum(), "session")));
         };
@@ -57,7 +63,7 @@ impl Controller {
     ///
     /// # Errors
     /// Nothing has such a name.
-    fn filter(&self, selection: &SessionSelection) -> Result<SessionFilter, String> {
+    pub(super) fn filter(&self, selection: &SessionSelection) -> Result<SessionFilter, String> {
         let SessionSelection {
             service,
             group,
@@ -66,42 +72,57 @@ impl Controller {
             idle,
             ..
         } = selection;
-        let config = self.data_plane.config();
-        let is_meant = |wanted: &Option<String>, name: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted == name)
-        };
-        let groups = config.services.iter().flat_map(|it| {
-            let groups = it.groups.iter().map(|group| &group.name);
-            groups.map(|group| (&it.name, group))
-        });
-        let groups = groups.filter(|(of, name)| is_meant(service, of) && is_meant(group, name));
-        let groups: Vec<&Arc<Group>> = groups
-            .filter_map(|(service, group)| self.data_plane.group(service, group))
-            .collect();
-        if groups.is_empty() {
-            return Err("there is no such service or group".to_owned());
-        }
-        let mut filter = SessionFilter {
-            service: service.clone(),
-            group: group.clone(),
-            client: *client,
-            idle_ms: idle.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
-            ..SessionFilter::default()
-        };
-        if let Some(host) = host {
+        self.check_names(service.as_deref(), group.as_deref(), host.as_deref())?;
+        let hosts = host.as_ref().map(|host| {
             let mut causes = HostCauses::default();
-            for group in groups {
+            for group in self.groups_named(service.as_ref(), group.as_ref()) {
                 let named = group.pool().hosts_named(self.means(group, host));
                 for id in named {
                     causes.insert(group, id, EndCause::Chosen);
                 }
             }
-            if causes.is_empty() {
-                return Err(format!("there is no host {host:?}"));
-            }
-            filter.hosts = Some(Arc::new(causes));
-        }
-        Ok(filter)
+            Arc::new(causes)
+        });
+        Ok(SessionFilter {
+            id: None,
+            service: service.clone(),
+            group: group.clone(),
+            client: *client,
+            idle_ms: idle.map_or(0, |it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
+            hosts,
+        })
+    }
+
+    /// Checks that there is such a service, group and host, of those that are given.
+    ///
+    /// # Errors
+    /// Which one there is not, and what may have been meant.
+    pub(super) fn check_names(
+        &self,
+        service: Option<&str>,
+        group: Option<&str>,
+        host: Option<&str>,
+    ) -> Result<(), String> {
+        let config = self.data_plane.config();
+        let config = self.data_plane.members.expanded(config);
+        check_names(&config, service, group, host).map_err(|error| error.to_string())
+    }
+
+    /// The running groups of these names, or of all.
+    fn groups_named(
+        &self,
+        service: Option<&String>,
+        group: Option<&String>,
+    ) -> impl Iterator<Item = &Arc<Group>> {
+        let is_meant = |wanted: Option<&String>, name: &String| wanted.is_none_or(|it| it == name);
+        let services = self.data_plane.config().services.iter();
+        let services = services.filter(move |it| is_meant(service, &it.name));
+        let running = move |of: &'_ Service| {
+            let groups = of.groups.iter().filter(|it| is_meant(group, &it.name));
+            let running = groups.filter_map(|it| self.data_plane.group(&of.name, &it.name));
+            running.collect::<Vec<_>>()
+        };
+        services.flat_map(running)
     }
 
     /// Begins to end sessions of hosts that have more than their share.
@@ -114,10 +135,10 @@ impl Controller {
         if self.stopping {
             return Err("txlb is stopping".to_owned());
         }
+        self.check_names(Some(service), group, None)?;
         let mut services = self.data_plane.config().services.iter();
-        let found = services.find(|it| it.name == service);
-        let found = found.ok_or_else(|| format!("there is no service {service:?}"))?;
-        let name = group.unwrap_or(&found.enabled);
+        let enabled = services.find(|it| it.name == service).map(|it| &it.enabled);
+        let name = group.or(enabled.map(String::as_str)).unwrap_or_default();
         let group = self.data_plane.group(service, name).cloned();
         let group = group.ok_or_else(|| format!("service {service:?} has no group {name:?}"))?;
         let (most, hosts) = self.ending.rebalance(&group, rate)?;
@@ -154,6 +175,7 @@ impl Controller {
             .group(&host.group.service, &host.group.group)?;
         let pool = group.pool();
         let named = pool.hosts_named(self.means(group, &host.name));
+        let replaced = self.data_plane.predecessors.open_sessions().is_some();
         let open = named.into_iter().filter(|id| pool.open_on(*id) > 0);
         let name = HostName {
             service: host.group.service.clone(),
@@ -163,7 +185,10 @@ impl Controller {
         let hosts: Vec<_> = open
             .map(|id| (Arc::clone(group), id, name.to_string()))
             .collect();
-        (!hosts.is_empty()).then(|| self.wait_for(hosts, wait, "no session is left", response))
+        (replaced || !hosts.is_empty()).then(|| Waiter {
+            replaced,
+            ..self.wait_for(hosts, wait, "no session is left", response)
+        })
     }
 
     /// One that waits so long at most; without hosts, just so long.
@@ -177,6 +202,7 @@ impl Controller {
         let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         Waiter {
             hosts,
+            replaced: false,
             until_ms: self.data_plane.now_ms().saturating_add(wait_ms),
             done,
             response: response.clone(),

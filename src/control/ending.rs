@@ -77,6 +77,8 @@ enum CampaignKind {
 /// A request that is answered once its hosts are empty; without hosts, when its time is over.
 pub(super) struct Waiter {
     pub(super) hosts: Vec<(Arc<Group>, HostId, String)>,
+    /// Waits for the processes that an upgrade has replaced, too: where their sessions go is not known.
+    pub(super) replaced: bool,
     pub(super) until_ms: u64,
     /// The answer then.
     pub(super) done: &'static str,
@@ -246,11 +248,17 @@ impl Ending {
                 let open = group.pool().open_on(*id);
                 (open > 0).then(|| format!("{} on host {name}", plural(open, "session")))
             };
-            let left: Vec<String> = waiter.hosts.iter().filter_map(open).collect();
+            let mut left: Vec<String> = waiter.hosts.iter().filter_map(open).collect();
+            left.extend(
+                waiter
+                    .replaced
+                    .then(|| data_plane.predecessors.open_sessions())
+                    .flatten(),
+            );
             // A removed host is not wanted either.
             let mut hosts = waiter.hosts.iter();
             let back = hosts.find(|(group, id, _)| group.pool().is_wanted(*id));
-            let is_empty = left.is_empty() && !waiter.hosts.is_empty();
+            let is_empty = left.is_empty() && (waiter.replaced || !waiter.hosts.is_empty());
             let is_over = is_empty || now_ms >= waiter.until_ms || is_stopping;
             let outcome = match back {
                 Some((_, _, name)) => Err(format!("host {name} is up again: it is not drained")),

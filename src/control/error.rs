@@ -73,7 +73,7 @@ impl fmt::Display for Error {
             Error::Listen { place, error } => {
                 write!(f, "cannot listen at {place}: {error}")?;
                 match error.kind() {
-                    io::ErrorKind::AddrInUse => f.write_str(" (is txlb running already?)"),
+                    io::ErrorKind::AddrInUse => f.write_str(" (another txlb or another program listens there)"),
                     io::ErrorKind::PermissionDenied if place.bind_address().is_some() => {
                         f.write_str(" (ports below 1024 are root's)")
                     }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::signals::{PendingSignals, Signal, bit};
 use super::status::{Sessions, Status, table};
 use super::threads::Liveness;
-use crate::config::verb::{Command, Question, StatusFilter, Verb};
+use super::upgrade::Successor;
+use crate::config::verb::{Command, Question, SessionSelection, StatusFilter, Verb};
 use crate::json::{Json, Object};
 
 /// Grace for open sessions after TERM, and after `shutdown` without `grace=`.
@@ -45,8 +46,10 @@ pub(super) enum Message {
     Look,
     /// Answer what is known, for the process that takes over.
     History(SyncSender<String>),
+    /// Answer how many sessions are open.
+    Open(SyncSender<usize>),
     /// The upgrade is over: this process serves now, or none does.
-    UpgradeEnded(Result<u32, String>, SyncSender<bool>),
+    UpgradeEnded(Result<Successor, String>, SyncSender<bool>),
 }
 
 /// A request, on whose behalf it comes, and where its response goes.
@@ -104,7 +107,7 @@ impl Handle {
 
     /// The open sessions, 10,000 at most. None after the controller's end.
     pub fn sessions(&self) -> Sessions {
-        match self.ask(Question::Sessions) {
+        match self.ask(Question::Sessions(SessionSelection::default())) {
             ResponseData::Sessions(sessions) => sessions,
             _ => Sessions::default(),
         }
@@ -132,20 +135,20 @@ impl Handle {
 
     /// What is known, for a process that takes over. Empty after the controller's end.
     pub fn history(&self) -> String {
-        let (answer, history) = sync_channel(1);
-        let sent = self.requests.send(Message::History(answer)).ok();
-        sent.and_then(|()| history.recv().ok()).unwrap_or_default()
+        self.answer_to(Message::History).unwrap_or_default()
+    }
+
+    /// How many sessions are open: cheaper than the whole status. None after the controller's end.
+    pub fn open(&self) -> usize {
+        self.answer_to(Message::Open).unwrap_or_default()
     }
 
     /// Ends an upgrade that an [`Upgrader`](super::Upgrader) was asked for: the process `outcome`
     /// serves, or the reason why none does. Returns once this process listens nowhere any more, or
     /// goes on: whether the file is to be read again.
-    pub fn upgrade_ended(&self, outcome: Result<u32, String>) -> bool {
-        let (done, is_done) = sync_channel(1);
-        let message = Message::UpgradeEnded(outcome, done);
-        // Hangs up if the controller has ended.
-        let sent = self.requests.send(message).ok();
-        sent.and_then(|()| is_done.recv().ok()).unwrap_or_default()
+    pub fn upgrade_ended(&self, outcome: Result<Successor, String>) -> bool {
+        self.answer_to(|done| Message::UpgradeEnded(outcome, done))
+            .unwrap_or_default()
     }
 
     fn ask(&self, question: Question) -> ResponseData {
@@ -154,16 +157,23 @@ impl Handle {
     }
 
     fn send(&self, actor: &Actor, request: Request, expected_generation: Option<u64>) -> Response {
-        let (response, receiver) = sync_channel(1);
-        let queued = Box::new(QueuedRequest {
-            actor: actor.clone(),
-            request,
-            expected_generation,
-            response,
-        });
-        let sent = self.requests.send(Message::Execute(queued)).ok();
-        sent.and_then(|()| receiver.recv().ok())
+        let queued = |response| {
+            Message::Execute(Box::new(QueuedRequest {
+                actor: actor.clone(),
+                request,
+                expected_generation,
+                response,
+            }))
+        };
+        self.answer_to(queued)
             .unwrap_or_else(|| Response::new(Err("txlb has ended".to_owned()), 0))
+    }
+
+    /// Waits for the answer to a message; `None` if the controller has ended.
+    fn answer_to<T>(&self, message: impl FnOnce(SyncSender<T>) -> Message) -> Option<T> {
+        let (answer, answered) = sync_channel(1);
+        self.requests.send(message(answer)).ok()?;
+        answered.recv().ok()
     }
 
     pub(super) fn send_signal(&self, bit: u8) {

@@ -1,4 +1,4 @@
-//! What one txlb knows, as text for the next one: health, counts, stickiness, events.
+//! What one txlb knows, as text for the next one: health, counts, stickiness, events, names.
 //!
 //! The first line is `txlb-history 1 LENGTH CHECKSUM`, about the lines that follow. Each of these is
 //! a word and pairs `key=value`, quoted as verbs are (`config/verb/line`). A line `service` or
@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::fmt::{Display, Write};
 use std::str::FromStr;
 
+use super::known_names::KnownNames;
 use crate::balance::{Agent, ClientHistory, Failure, Health, HostHistory, Totals};
 use crate::config::verb::{quote, words};
 use crate::relay::{EndReason, Topic, crc32c};
@@ -38,6 +39,8 @@ pub(super) struct History {
     pub(super) ended: Vec<(EndReason, u64)>,
     /// Recent events: when, their kind and text.
     pub(super) events: Vec<(u64, Topic, String)>,
+    /// What names stood for.
+    pub(super) names: KnownNames,
     /// The services by name.
     pub(super) services: HashMap<String, ServiceHistory>,
 }
@@ -78,6 +81,7 @@ impl History {
                 .with("topic", topic.as_str());
             lines += &line.with("text", text).end();
         }
+        lines += &self.names.encode();
         for (name, service) in &self.services {
             let line = Line::new("service").with("name", name);
             lines += &line.with("total", service.total).end();
@@ -151,7 +155,7 @@ impl History {
                 let event = topic.map(|topic| (line.number("at"), topic, line.text("text")));
                 self.events.extend(event);
             }
-            _ => {}
+            _ => self.names.decode(line),
         }
     }
 }
@@ -215,11 +219,11 @@ fn encode_host(host: &HostHistory) -> String {
         .with("pending", host.pending)
         .with("total", host.total)
         .with("failures", host.failures)
-        .with("recent", numbers(&host.recent))
+        .with("recent", comma_separated(&host.recent))
         .with("toHost", bytes_to_host)
         .with("toClient", bytes_to_client)
         .with("connectMs", connect_ms)
-        .with("connects", numbers(histogram))
+        .with("connects", comma_separated(histogram))
         .maybe("outSince", host.out_since_ms)
         .maybe("emptied", host.emptied_ms);
     if let Health::Failed(failure) = &host.health {
@@ -307,12 +311,13 @@ fn failure(line: &ReadLine, [reason, detail]: [&str; 2]) -> Option<Failure> {
     })
 }
 
-fn numbers<T: Display>(numbers: &[T]) -> String {
+/// Values of one pair.
+pub(super) fn comma_separated<T: Display>(values: &[T]) -> String {
     let mut text = String::new();
-    for number in numbers {
-        let blank = if text.is_empty() { "" } else { "," };
+    for value in values {
+        let comma = if text.is_empty() { "" } else { "," };
         // To write to a string never fails.
-        let _ = write!(text, "{blank}{number}");
+        let _ = write!(text, "{comma}{value}");
     }
     text
 }
@@ -391,7 +396,10 @@ impl ReadLine {
 
 #[cfg(test)]
 mod tests {
+    use super::super::member_questions::Question;
     use super::*;
+    use crate::config::verb::{GroupKey, HostKey};
+    use crate::config::{Each, HostState, Record, SrvRecord};
 
     fn history() -> History {
         let host = |name: &str, health| HostHistory {
@@ -440,6 +448,37 @@ mod tests {
             }],
         };
         let groups = [("main \"1\"".to_owned(), group)];
+        let key = HostKey {
+            group: GroupKey {
+                service: "web".to_owned(),
+                group: "main \"1\"".to_owned(),
+            },
+            name: "a b@10.0.0.1".to_owned(),
+        };
+        let question = |each| Question {
+            name: "_x._tcp.test".to_owned(),
+            each,
+        };
+        let plain = Record::at("10.0.0.1".parse().unwrap());
+        let srv = SrvRecord {
+            priority: 1,
+            target: "t.test".to_owned(),
+            port: 80,
+            weight: 0,
+        };
+        let of_srv = Record {
+            srv: Some(srv),
+            ..plain.clone()
+        };
+        let names = KnownNames {
+            resolved: [("a.test".to_owned(), vec!["::1".parse().unwrap(), plain.ip])].into(),
+            answers: [
+                (question(Each::Address), vec![plain]),
+                (question(Each::Srv), vec![of_srv]),
+            ]
+            .into(),
+            wanted: [(key, HostState::Drain)].into(),
+        };
         let service = ServiceHistory {
             total: 8,
             groups: groups.into(),
@@ -453,6 +492,7 @@ mod tests {
             events: Topic::ALL
                 .map(|it| (1, it, "a\tb \u{202e}".to_owned()))
                 .into(),
+            names,
             services: [("web".to_owned(), service)].into(),
         }
     }

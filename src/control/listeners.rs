@@ -174,10 +174,16 @@ impl Listeners {
         self.bound.values_mut().for_each(|bound| bound.file = None);
     }
 
-    /// Leaves the files of Unix sockets to another process.
-    pub(super) fn disown_files(&mut self) {
+    /// Whether it is a Unix socket whose file is gone, or is another's by now.
+    pub(super) fn has_lost_file(&self, key: &ListenKey) -> bool {
+        let file = self.bound.get(key).and_then(|bound| bound.file.as_ref());
+        file.is_some_and(|file| !file.is_at(file.path()))
+    }
+
+    /// Leaves the files of Unix sockets to another process, but for those that it does not want.
+    pub(super) fn disown_files(&mut self, unwanted: &[String]) {
         let files = self.bound.values_mut().filter_map(|it| it.file.as_mut());
-        files.for_each(SocketFile::disown);
+        files.for_each(|file| file.disown(unwanted));
     }
 
     /// Addresses of the listeners of `wanted` that belong to `service`.

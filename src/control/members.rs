@@ -11,54 +11,20 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::known_names::KnownNames;
 use super::member_count::MemberCount;
+use super::member_questions::{Question, look_up, questions, too_many};
 use super::resolutions::Resolutions;
-use super::resolver::{Found, Known, Resolver, answer_all};
+use super::resolver::{Found, Known, Resolver};
 use super::threads::PanicGuard;
 use crate::config::verb::{GroupKey, HostKey};
-use crate::config::{self, Config, Each, Endpoint, Host, HostState, Record};
+use crate::config::{self, Config, Host, HostState, Record};
 use crate::relay::{Backend, Group};
 use crate::sync::lock;
 use crate::text::plural;
 
-/// Whether this txlb can ask for members.
-pub(super) const CAN_ASK: bool = cfg!(feature = "dns");
-
 /// How many members a line of the log names; the others are counted.
 const MOST_LOGGED: usize = 5;
-
-/// What name servers are asked: the members of a name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Question {
-    /// The name, as written.
-    pub(super) name: String,
-    /// What kind of records tells of them.
-    pub(super) each: Each,
-}
-
-impl Question {
-    /// What is asked for a template.
-    fn of(template: &Host) -> Option<Question> {
-        match &template.address {
-            Endpoint::Name { host, .. } if template.is_template() => Some(Question {
-                name: host.clone(),
-                each: template.each,
-            }),
-            _ => None,
-        }
-    }
-}
-
-/// The questions of a configuration.
-fn questions(config: &Config) -> BTreeSet<Question> {
-    let names = config.member_names().into_iter();
-    names
-        .map(|(name, each)| Question {
-            name: name.to_owned(),
-            each,
-        })
-        .collect()
-}
 
 /// The name servers that the configuration names, shared with the threads that ask them.
 type Nameservers = Arc<Mutex<Vec<SocketAddr>>>;
@@ -121,6 +87,33 @@ impl Members {
         new
     }
 
+    /// Adds what is known of members to `names`.
+    pub(super) fn tell(&self, names: &mut KnownNames) {
+        let state = lock(&self.expansions.state);
+        names.answers.extend(state.answers.clone());
+        for (group, expansion) in &state.groups {
+            let key = |name: &String| HostKey {
+                group: group.clone(),
+                name: name.clone(),
+            };
+            let wanted = expansion.states.iter();
+            names
+                .wanted
+                .extend(wanted.map(|(name, state)| (key(name), *state)));
+        }
+    }
+
+    /// Goes on with what another process knew, until name servers have answered.
+    pub(super) fn presume(&self, names: &KnownNames) {
+        self.resolver.presume(names.answers.clone());
+        let mut state = lock(&self.expansions.state);
+        state.answers.extend(names.answers.clone());
+        for (host, wanted) in &names.wanted {
+            let of_group = state.presumed.entry(host.group.clone()).or_default();
+            of_group.insert(host.name.clone(), *wanted);
+        }
+    }
+
     /// Waits for the answers to new questions, for `timeout` at most.
     pub(super) fn wait_for(&self, new: &[Question], timeout: Duration) {
         if new.is_empty() {
@@ -156,6 +149,7 @@ impl Members {
     pub(super) fn retain(&self, config: &Config) {
         let wanted = questions(config);
         let mut state = lock(&self.expansions.state);
+        state.presumed.clear();
         state
             .answers
             .retain(|question, _| wanted.contains(question));
@@ -247,6 +241,8 @@ struct State {
     /// Questions of whose last answer some is not known, and why. Each is logged once.
     incomplete: HashMap<Question, String>,
     groups: HashMap<GroupKey, Expansion>,
+    /// What was wanted of members in another process, for groups that are not configured yet.
+    presumed: HashMap<GroupKey, BTreeMap<String, HostState>>,
 }
 
 /// A group with templates.
@@ -341,7 +337,7 @@ impl Expansions {
             running: Arc::clone(running),
             config: config.clone(),
             members: BTreeSet::new(),
-            states: BTreeMap::new(),
+            states: state.presumed.remove(&key).unwrap_or_default(),
         };
         let mut renamed = renamed.clone();
         if let Some(former) = former {
@@ -512,12 +508,6 @@ impl State {
     }
 }
 
-/// What is to be said of a name with so many members; `None` if all are used.
-fn too_many(name: &str, count: usize) -> Option<String> {
-    let most = Host::MOST_MEMBERS;
-    (count > most).then(|| format!("{name} has {count} members: the first {most} are used"))
-}
-
 /// The new names of the members of templates that got another name.
 fn renamed_members(
     former: &Expansion,
@@ -549,41 +539,4 @@ fn listed(names: &[&str]) -> String {
         0 => shown,
         others => format!("{shown} and {others} more"),
     }
-}
-
-/// The answer, and what is to be said of members that are not known.
-type Answer = (Found<Record>, Option<String>);
-
-#[cfg(feature = "dns")]
-fn look_up(
-    question: &Question,
-    nameservers: &[SocketAddr],
-    former: &[Record],
-) -> io::Result<Answer> {
-    super::dns::look_up(question, nameservers, former)
-}
-
-#[cfg(not(feature = "dns"))]
-fn look_up(_: &Question, _: &[SocketAddr], _: &[Record]) -> io::Result<Answer> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-/// What is to be said of the names of `config` whose members cannot be found within `timeout`.
-///
-/// # Errors
-/// The system has no thread for it.
-pub fn member_warnings(config: &Config, timeout: Duration) -> io::Result<Vec<String>> {
-    let nameservers = config.resolver.nameservers.clone();
-    let lookup = Box::new(move |question: &Question| {
-        look_up(question, &nameservers, &[]).map(|(found, _)| found)
-    });
-    let answers = answer_all(questions(config).into_iter().collect(), lookup, timeout)?;
-    let warning = |(question, answer): (Question, Result<Vec<Record>, String>)| match answer {
-        Err(reason) => Some(format!(
-            "the members of {} are not known: {reason}",
-            question.name
-        )),
-        Ok(records) => too_many(&question.name, records.len()),
-    };
-    Ok(answers.into_iter().filter_map(warning).collect())
 }

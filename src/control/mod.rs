@@ -9,6 +9,7 @@ mod controller;
 mod data_plane;
 #[cfg(feature = "dns")]
 mod dns;
+mod draining;
 mod end_verbs;
 mod ending;
 mod error;
@@ -16,10 +17,12 @@ mod fd_budget;
 mod handle;
 mod history;
 mod inheritance;
+mod known_names;
 mod limits;
 mod line_protocol;
 mod listeners;
 mod member_count;
+mod member_questions;
 mod member_verbs;
 mod members;
 mod questions;
@@ -54,13 +57,14 @@ pub use data_plane::{Bound, DataPlane, RetryOutcome};
 pub use dns::fuzz_dns_reply;
 #[cfg(feature = "dns")]
 pub use dns::preload as preload_name_servers;
+pub use draining::{DrainingProcess, MAX_DRAINING, Predecessors};
 pub use error::Error;
 pub(crate) use handle::push_clean;
 pub use handle::{Actor, Handle, OutputFormat, Request, Response, ResponseData};
 pub use limits::limits;
 pub use line_protocol::{LineProtocol, LineReply, ParsedLine};
 pub use member_count::MemberCount;
-pub use members::member_warnings;
+pub use member_questions::member_warnings;
 pub use resolver::resolve_all as resolve_names;
 pub use routing_loops::routing_loop_warnings;
 pub use save::{SaveError, Saved};
@@ -69,9 +73,7 @@ pub use status::{
     GroupStatus, HostStatus, Outcome, Readiness, ServiceStatus, Sessions, Status, StoredStatus,
 };
 pub use threads::{LifecycleEvent, Liveness, processors};
-pub use upgrade::{
-    Consent, DrainingProcess, Known, MAX_DRAINING, Offer, Predecessors, Upgrader, checksum,
-};
+pub use upgrade::{Consent, Known, Offer, Successor, Upgrader, checksum};
 pub use wanted::{listen_options, places_of_resolved, resolve_places};
 
 use std::fmt;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::controller::{Controller, LIST_TIMEOUT, NO_FILE};
 use super::handle::{Response, ResponseData};
 use super::status::{Sessions, Status, StoredStatus, table};
-use crate::config::verb::{Question, View, complete};
+use crate::config::verb::{Question, SessionSelection, View, complete};
 use crate::config::{edit, hide_passwords, print};
 
 /// Limit of listed sessions.
@@ -14,11 +14,18 @@ pub(super) const MAX_LISTED_SESSIONS: usize = 10_000;
 impl Controller {
     pub(super) fn answer_question(&mut self, question: &Question) -> Response {
         let data = match question {
-            Question::Status(filter) => match self.status().selected(filter) {
-                Ok(status) => ResponseData::Status(Box::new(status)),
+            Question::Status(filter) => {
+                let names = [&filter.service, &filter.group, &filter.host];
+                let [service, group, host] = names.map(Option::as_deref);
+                if let Err(why) = self.check_names(service, group, host) {
+                    return self.answer(Err(why));
+                }
+                ResponseData::Status(Box::new(self.status().selected(filter)))
+            }
+            Question::Sessions(selection) => match self.sessions(selection) {
+                Ok(sessions) => ResponseData::Sessions(sessions),
                 Err(why) => return self.answer(Err(why)),
             },
-            Question::Sessions => ResponseData::Sessions(self.sessions()),
             Question::Ready { service } => return self.ready(service.as_deref()),
             Question::Config { view } => match self.view(*view) {
                 Ok(text) => ResponseData::Lines(text.lines().map(str::to_owned).collect()),
@@ -33,7 +40,8 @@ impl Controller {
                 let own = self.data_plane.own_schedulers();
                 let config = self.data_plane.config();
                 let with_members = self.data_plane.members.expanded(config);
-                ResponseData::Lines(complete(line, &with_members, &own))
+                let changes = self.history.numbers();
+                ResponseData::Lines(complete(line, &with_members, &own, &changes))
             }
             Question::Help { verb } => ResponseData::Lines(table::help(*verb)),
         };
@@ -55,11 +63,18 @@ impl Controller {
         }
     }
 
-    /// The open sessions, the oldest first.
-    fn sessions(&self) -> Sessions {
-        let slices = self.data_plane.list_sessions(MAX_LISTED_SESSIONS);
+    /// The open sessions that are selected, the oldest first.
+    ///
+    /// # Errors
+    /// Nothing has such a name.
+    fn sessions(&self, selection: &SessionSelection) -> Result<Sessions, String> {
+        let filter = self.filter(selection)?;
+        let slices = self.data_plane.list_sessions(&filter, MAX_LISTED_SESSIONS);
         let deadline = Instant::now() + LIST_TIMEOUT;
-        let mut sessions = Sessions::default();
+        let mut sessions = Sessions {
+            is_part: !selection.is_empty(),
+            ..Sessions::default()
+        };
         // Ends when all workers have hung up.
         while let Ok(slice) =
             slices.recv_timeout(deadline.saturating_duration_since(Instant::now()))
@@ -70,7 +85,7 @@ impl Controller {
         sessions
             .list
             .sort_by_key(|it| (u64::MAX - it.age_ms, it.id));
-        sessions
+        Ok(sessions)
     }
 
     /// A view of the configuration: in effect, running or stored. Passwords are hidden.
@@ -90,4 +105,69 @@ impl Controller {
 
 fn shown(bytes: &[u8]) -> String {
     hide_passwords(&String::from_utf8_lossy(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    //! Session lists with less room than there are sessions.
+
+    use std::net::{TcpListener, TcpStream};
+
+    use crate::control::{DataPlane, Options};
+    use crate::relay::SessionFilter;
+
+    /// A data plane, its clients, and the host's ends of their sessions.
+    fn scene(clients: usize) -> (DataPlane, Vec<TcpStream>) {
+        // Each client needs four descriptors, more than the soft limit allows.
+        crate::os::resources::raise_descriptor_limit().unwrap();
+        let host = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = host.local_addr().unwrap();
+        let text = format!(
+            "<config><service name='s'><listen ip='127.0.0.1:0'/><group name='g' enable='1'>\
+         <host name='h' ip='{at}'/></group></service></config>"
+        );
+        let config = crate::config::read(text.as_bytes()).unwrap().config;
+        let options = Options::new(2, |_| {});
+        let data_plane = DataPlane::start(config, options).unwrap();
+        let address = data_plane.status().services[0].addresses[0]
+            .socket_address()
+            .unwrap();
+        let client = |_| {
+            let client = TcpStream::connect(address).unwrap();
+            [client, host.accept().unwrap().0]
+        };
+        let ends = (0..clients).flat_map(client).collect();
+        (data_plane, ends)
+    }
+
+    #[test]
+    fn a_list_has_as_many_sessions_as_there_is_room_for_and_counts_the_others() {
+        // More sessions than two workers list in one iteration each.
+        let (data_plane, _ends) = scene(400);
+        let all = SessionFilter::default();
+        let of_service = SessionFilter {
+            service: Some("s".to_owned()),
+            ..SessionFilter::default()
+        };
+        let of_none = SessionFilter {
+            client: "10.0.0.0/8".parse().ok(),
+            ..SessionFilter::default()
+        };
+        let cases = [(0, 0), (7, 7), (300, 300), (10_000, 400)];
+        let cases = cases.map(|(room, listed)| (room, listed, 400));
+        let cases = cases
+            .iter()
+            .flat_map(|it| [(&all, *it), (&of_service, *it)]);
+        for (filter, (room, listed, open)) in cases.chain([(&of_none, (7, 0, 0))]) {
+            let slices: Vec<_> = data_plane.list_sessions(filter, room).iter().collect();
+            let mut ids: Vec<u64> = slices
+                .iter()
+                .flat_map(|slice| slice.sessions.iter().map(|it| it.id))
+                .collect();
+            ids.sort_unstable();
+            ids.dedup();
+            let more: usize = slices.iter().map(|slice| slice.more).sum();
+            assert_eq!((ids.len(), ids.len() + more), (listed, open));
+        }
+    }
 }

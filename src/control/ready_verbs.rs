@@ -21,12 +21,10 @@ impl Controller {
 
     /// Executes the verb `ready`. It fails while new sessions are not served.
     pub(super) fn ready(&mut self, service: Option<&str>) -> Response {
-        let readiness = self.status().readiness();
-        if let Some(service) = service
-            && !readiness.knows(service)
-        {
-            return self.answer(Err(format!("there is no service {service:?}")));
+        if let Err(why) = self.check_names(service, None, None) {
+            return self.answer(Err(why));
         }
+        let readiness = self.status().readiness();
         let mut lines = readiness.reasons(service);
         let outcome = match lines.first() {
             Some(reason) => Err(format!("not ready: {reason}")),

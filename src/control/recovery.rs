@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use super::check_schedule::{CheckSchedule, HostCheck};
 use super::threads::PanicGuard;
-use crate::balance::{Failure, HostId, HostPool, SourceTurn};
-use crate::config::{Check, Manager, PeriodicTask, ProxyVersion};
+use crate::balance::{CheckResult, Failure, HostId, HostPool, SourceTurn};
+use crate::config::{Check, CheckKind, Manager, PeriodicTask, ProxyVersion};
 use crate::os::address::Address;
 use crate::relay::{
     Clock, Dialogue, Group, Probe, ProbePriority, ProbeResult, ProbeWaker, Prober, TimeoutsMs,
@@ -338,7 +338,8 @@ impl RecoveryLoop {
         let now_ms = self.clock.now_ms();
         let (change, name) = {
             let mut pool = group.pool();
-            pool.check_took(*host, took_ms);
+            let failure = result.as_ref().err().cloned();
+            pool.record_check(*host, CheckResult::new(CheckKind::Tcp, took_ms, failure));
             let change = match purpose {
                 Purpose::Check => pool.health_checked(*host, address, result, now_ms),
                 Purpose::Heartbeat => pool.heartbeat_checked(*host, address, result, now_ms),
@@ -362,8 +363,14 @@ impl RecoveryLoop {
         let at = (check.host, address);
         let (in_force, change, name, has_failed) = {
             let mut pool = check.group.pool();
-            if verdict.is_some() {
-                pool.check_took(check.host.id, took_ms);
+            let failure = match &verdict {
+                Some(Verdict::Passed) => Some(None),
+                Some(Verdict::Failed(failure)) => Some(Some(failure.clone())),
+                _ => None,
+            };
+            if let Some(failure) = failure {
+                let result = CheckResult::new(check.check.kind, took_ms, failure);
+                pool.record_check(check.host.id, result);
             }
             let mut checked = |result| pool.check_ended(at, &check.check, result, now_ms);
             let (in_force, change) = match verdict {

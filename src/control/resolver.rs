@@ -70,6 +70,8 @@ struct Shared<Q, T> {
 
 struct State<Q, T> {
     wanted: HashMap<Q, NameState<T>>,
+    /// Answers that another process had to questions which are not wanted yet.
+    presumed: HashMap<Q, Vec<T>>,
     threads: usize,
     stopped: bool,
 }
@@ -95,6 +97,7 @@ where
     ) -> Resolver<Q, T> {
         let state = State {
             wanted: HashMap::new(),
+            presumed: HashMap::new(),
             threads: 0,
             stopped: false,
         };
@@ -124,17 +127,29 @@ where
         Ok(())
     }
 
-    /// Replaces the set of names. New names are looked up at once, others are forgotten. Returns
-    /// the new names. Call [`Resolver::start_threads`] before.
+    /// Presumes the answers of another process, for names that are wanted at the next
+    /// [`Resolver::set_names`].
+    pub(super) fn presume(&self, answers: impl IntoIterator<Item = (Q, Vec<T>)>) {
+        self.shared.lock().presumed.extend(answers);
+    }
+
+    /// Replaces the set of names. New names are looked up at once, unless an answer is presumed;
+    /// others are forgotten. Returns those that are looked up. Call [`Resolver::start_threads`]
+    /// before.
     pub(super) fn set_names(&self, names: impl IntoIterator<Item = Q>) -> Vec<Q> {
         let mut state = self.shared.lock();
         let mut known = std::mem::take(&mut state.wanted);
+        let mut presumed = std::mem::take(&mut state.presumed);
         let mut new = Vec::new();
         for name in names {
-            let entry = known.remove(&name).unwrap_or_else(|| {
-                new.push(name.clone());
-                NameState::new()
-            });
+            let entry = match (known.remove(&name), presumed.remove(&name)) {
+                (Some(known), _) => known,
+                (None, Some(answers)) => NameState::presumed(answers),
+                (None, None) => {
+                    new.push(name.clone());
+                    NameState::new()
+                }
+            };
             state.wanted.insert(name, entry);
         }
         self.shared.changed.notify_all();
@@ -195,6 +210,15 @@ impl<T: Clone> NameState<T> {
             in_progress: false,
             resolution: None,
             failures: 0,
+        }
+    }
+
+    /// A name with an answer that is presumed.
+    fn presumed(answers: Vec<T>) -> NameState<T> {
+        NameState {
+            due: Instant::now() + REFRESH_INTERVAL,
+            resolution: Some(Ok(answers)),
+            ..NameState::new()
         }
     }
 
@@ -465,6 +489,32 @@ mod tests {
             assert_eq!(names.resolution("host"), Some(Ok(address(expected))));
             names.resolve_now();
         }
+    }
+
+    #[test]
+    fn what_is_presumed_holds_until_an_answer_comes() {
+        let calls = Mutex::new(0);
+        let (names, resolutions) = names(move |_| {
+            let mut calls = calls.lock().unwrap();
+            *calls += 1;
+            match *calls {
+                1 => Err(io::Error::other("server failure")),
+                _ => Ok(address(2)),
+            }
+        });
+        names.presume(["host", "other"].map(|name| (name.to_owned(), address(1))));
+        // Nothing is waited for, and nothing is asked.
+        assert!(names.set_names(strings(&["host"])).is_empty());
+        assert_eq!(names.resolution("host"), Some(Ok(address(1))));
+        assert!(resolutions.try_recv().is_err());
+        names.resolve_now();
+        assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_err());
+        assert_eq!(names.resolution("host"), Some(Ok(address(1))));
+        names.resolve_now();
+        assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_ok());
+        assert_eq!(names.resolution("host"), Some(Ok(address(2))));
+        // What nobody wanted then is forgotten.
+        assert_eq!(names.set_names(strings(&["host", "other"])), ["other"]);
     }
 
     #[test]

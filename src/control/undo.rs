@@ -124,6 +124,13 @@ impl UndoHistory {
         self.changes.iter().rev().flat_map(line).collect()
     }
 
+    /// The generations of the changes that may be taken back, the newest first.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        let open = self.changes.iter().rev();
+        let open = open.filter(|it| !it.is_undone && it.before.is_some());
+        open.map(|change| change.generation).collect()
+    }
+
     /// The verbs that take a change back while `now` is in force: the one that made `generation`,
     /// or the last one that is neither taken back nor takes one back.
     ///

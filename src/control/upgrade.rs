@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::controller::Controller;
 use super::data_plane::DataPlane;
+use super::draining::MAX_DRAINING;
 use super::handle::{Actor, Response};
-use super::history::{GroupHistory, History, Line, MAX_BYTES, ReadLine, ServiceHistory};
-use crate::calendar::UtcTime;
-use crate::config::print;
+use super::history::{GroupHistory, History, Line, MAX_BYTES, ServiceHistory};
+use crate::config;
 use crate::log_targets;
 use crate::os::handed_over::{self, Shared};
 use crate::os::listen::ListenPlace;
@@ -27,9 +27,6 @@ use crate::text::plural;
 
 /// How long workers may take to hand out their listeners.
 const DUPLICATE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The most earlier processes that may drain at the same time.
-pub const MAX_DRAINING: usize = 8;
 
 /// Starts another process that takes over, and says what becomes of it by
 /// [`Handle::upgrade_ended`](super::Handle::upgrade_ended). Called on the controller's thread: it
@@ -107,87 +104,13 @@ impl fmt::Debug for Offer {
     }
 }
 
-/// A process that serves its last sessions, after another one has taken over.
+/// The process that has taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DrainingProcess {
+pub struct Successor {
     /// Its process id.
     pub process: u32,
-    /// Its open sessions.
-    pub open: usize,
-    /// Since when it drains, in milliseconds since 1970.
-    pub since_wall_ms: u64,
-}
-
-impl fmt::Display for DrainingProcess {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (process, open) = (self.process, plural(self.open, "session"));
-        let since = UtcTime::of(self.since_wall_ms).iso();
-        write!(f, "process {process}, {open}, since {since}")
-    }
-}
-
-/// The earlier processes that drain, by what tells of them. Clones share the list.
-#[derive(Debug, Clone, Default)]
-pub struct Predecessors(Arc<Mutex<HashMap<u32, Vec<DrainingProcess>>>>);
-
-impl DrainingProcess {
-    /// A process that has just begun to drain.
-    pub fn new(process: u32, open: usize, since_wall_ms: u64) -> DrainingProcess {
-        DrainingProcess {
-            process,
-            open,
-            since_wall_ms,
-        }
-    }
-
-    /// As lines, for the process that took over.
-    pub fn encode(all: &[DrainingProcess]) -> String {
-        all.iter()
-            .map(|it| {
-                Line::new("draining")
-                    .with("process", it.process)
-                    .with("sessions", it.open)
-                    .with("since", it.since_wall_ms)
-                    .end()
-            })
-            .collect()
-    }
-
-    /// The reverse of [`DrainingProcess::encode`], [`MAX_DRAINING`] at most. Other lines are skipped.
-    pub fn decode(text: &str) -> Vec<DrainingProcess> {
-        let lines = text.lines().filter_map(ReadLine::parse);
-        lines
-            .filter(|line| line.word == "draining")
-            .filter_map(|line| {
-                Some(DrainingProcess {
-                    process: line.parsed("process")?,
-                    open: line.parsed("sessions")?,
-                    since_wall_ms: line.number("since"),
-                })
-            })
-            .take(MAX_DRAINING)
-            .collect()
-    }
-}
-
-impl Predecessors {
-    /// What the predecessor `process` tells: of itself, and of those before it.
-    pub fn set(&self, process: u32, draining: Vec<DrainingProcess>) {
-        lock(&self.0).insert(process, draining);
-    }
-
-    /// The predecessor `process` has ended.
-    pub fn remove(&self, process: u32) {
-        lock(&self.0).remove(&process);
-    }
-
-    /// All of them, the oldest first.
-    pub fn list(&self) -> Vec<DrainingProcess> {
-        let mut all: Vec<DrainingProcess> = lock(&self.0).values().flatten().cloned().collect();
-        all.sort_by_key(|it| (it.since_wall_ms, it.process));
-        all
-    }
+    /// The names of descriptors that it has no use for.
+    pub unwanted: Vec<String>,
 }
 
 /// An upgrade that is under way: another process starts, and nothing may change.
@@ -253,11 +176,12 @@ impl Controller {
         for part in &mut self.reconfigurables {
             descriptors.extend(part.hand_over());
         }
+        descriptors.extend(self.data_plane.predecessors.hand_over());
         let is_unsaved = self.stored.is_none() || !self.unsaved().is_empty();
         let stored = self.stored.as_ref();
         Ok(Offer {
             workers: self.data_plane.workers.len(),
-            config: is_unsaved.then(|| print(self.data_plane.config())),
+            config: is_unsaved.then(|| config::encode(self.data_plane.config())),
             file_checksum: stored.map(|stored| stored.file.checksum()),
             descriptors,
             consent: Consent::default(),
@@ -300,7 +224,7 @@ impl Controller {
 
     /// The upgrade is over: process `outcome` serves, or the reason why none does. Drains if one
     /// does. Returns whether that one is to read the file again.
-    pub(super) fn end_upgrade(&mut self, outcome: Result<u32, String>) -> bool {
+    pub(super) fn end_upgrade(&mut self, outcome: Result<Successor, String>) -> bool {
         let Some(Upgrade {
             waiter,
             reload,
@@ -318,7 +242,7 @@ impl Controller {
         }
         let serves = outcome.is_ok();
         let answer = match outcome {
-            Ok(process) => Ok(self.drain_for(process)),
+            Ok(successor) => Ok(self.drain_for(&successor)),
             Err(why) => {
                 let text = format!("the upgrade has failed, and nothing has changed: {why}");
                 self.record(Topic::Error, &text);
@@ -337,15 +261,18 @@ impl Controller {
         reload
     }
 
-    fn drain_for(&mut self, process: u32) -> String {
+    fn drain_for(&mut self, successor: &Successor) -> String {
+        let Successor { process, unwanted } = successor;
         for part in &mut self.reconfigurables {
-            part.disown();
+            part.disown(unwanted);
         }
         let open = plural(self.data_plane.open(), "session");
         let own = std::process::id();
         let text = format!("upgraded to process {process}; process {own} drains {open}");
         self.record(Topic::Reload, &text);
-        self.data_plane.listeners.disown_files();
+        // The files of the others go when this process stops to listen.
+        self.data_plane.listeners.disown_files(unwanted);
+        self.is_replaced = true;
         self.drain(None);
         text
     }
@@ -396,6 +323,7 @@ impl DataPlane {
             resigned: self.resigned,
             ended: ended.to_vec(),
             events: shared.recent_events.history(),
+            names: self.known_names(),
             services: HashMap::new(),
         };
         for service in &self.config.services {
@@ -511,22 +439,5 @@ mod tests {
         let consent = Consent::default();
         assert!(consent.give());
         assert!(!consent.cancel() && !consent.is_cancelled());
-    }
-
-    #[test]
-    fn what_drains_is_told_by_those_that_follow_and_forgotten_at_its_end() {
-        let all: Vec<_> = (0..10)
-            .map(|number| DrainingProcess::new(number, 3, 100 - u64::from(number)))
-            .collect();
-        let text = DrainingProcess::encode(&all) + "draining process=x\nother a=b\n";
-        let decoded = DrainingProcess::decode(&text);
-        assert_eq!(decoded, all[..MAX_DRAINING]);
-        let predecessors = Predecessors::default();
-        predecessors.set(1, all[..2].to_vec());
-        predecessors.set(5, all[5..6].to_vec());
-        let order: Vec<_> = predecessors.list().iter().map(|it| it.process).collect();
-        assert_eq!(order, [5, 1, 0]);
-        predecessors.remove(1);
-        assert_eq!(predecessors.list(), all[5..6]);
     }
 }

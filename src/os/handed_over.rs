@@ -62,6 +62,11 @@ pub fn take_listeners(name: &str) -> Vec<TcpListener> {
         .collect()
 }
 
+/// The names of what nobody has taken.
+pub fn not_taken() -> Vec<String> {
+    lock(&KEPT).keys().cloned().collect()
+}
+
 /// Whether this process may still end in favour of its predecessor, whose files it must not remove.
 pub fn is_on_trial() -> bool {
     IS_ON_TRIAL.load(Ordering::Acquire)

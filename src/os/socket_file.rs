@@ -89,9 +89,12 @@ impl SocketFile {
         format!("socket {}", path.display())
     }
 
-    /// Another process has the socket: the file stays.
-    pub fn disown(&mut self) {
-        self.id = (0, 0);
+    /// Another process has what was handed over, but for what is named in `unwanted`: unless that
+    /// is this socket, the file stays.
+    pub fn disown(&mut self, unwanted: &[String]) {
+        if !unwanted.contains(&SocketFile::handed_over_name(&self.path)) {
+            self.id = (0, 0);
+        }
     }
 
     /// Gives the file to another user and group, so that these may change its mode and remove it.

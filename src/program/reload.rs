@@ -24,8 +24,9 @@ use crate::pidfile::RunningProcess;
 /// How long an upgrade is waited for: it gives up after 30 s itself.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// Pause between two looks at the PID file.
-const UPGRADE_PAUSE: Duration = Duration::from_millis(50);
+/// Pause between two looks at the PID file and at the processes: a program that fails at once is
+/// there for some milliseconds.
+const UPGRADE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Longer command lines and environments are cut off.
 const MAX_BYTES: u64 = 1 << 20;
@@ -92,18 +93,58 @@ fn control_socket(config: &Result<RunningConfig, String>) -> Option<PathBuf> {
     Some(inside(&reading.config.control?.socket))
 }
 
-/// Waits until another process holds the PID file.
+/// Waits until another process holds the PID file, or the one that was started is seen to be gone.
 fn await_successor(mut running: RunningProcess) -> Result<(), Exit> {
     let deadline = Instant::now() + UPGRADE_TIMEOUT;
-    while Instant::now() < deadline {
+    let mut attempt = Attempt::default();
+    while Instant::now() < deadline && !attempt.has_failed() {
         if running.is_replaced() {
             return Ok(());
         }
+        attempt.look(running.pid().as_raw_nonzero().get());
         thread::sleep(UPGRADE_PAUSE);
     }
     let before = running.pid().as_raw_nonzero();
     let why = format!("txlb: process {before} has not been replaced: its log says why");
     Err(Exit::new(Exit::OTHER, &why))
+}
+
+/// An upgrade, as `/proc` shows it: the helper, a child of txlb, has a child while the new process
+/// starts. If that serves, the helper ends.
+#[derive(Debug, Default)]
+struct Attempt {
+    has_started: bool,
+    /// In how many looks in a row the helper had no child any more.
+    without: u32,
+}
+
+impl Attempt {
+    /// So many, since a helper whose work is done is there until txlb has waited for it.
+    const MOST_WITHOUT: u32 = 10;
+
+    fn look(&mut self, txlb: i32) {
+        let mut helpers = children(txlb).into_iter().peekable();
+        if helpers.peek().is_none() {
+            // It has ended, or nothing can be seen.
+            self.without = 0;
+        } else if helpers.any(|helper| !children(helper).is_empty()) {
+            (self.has_started, self.without) = (true, 0);
+        } else if self.has_started {
+            self.without += 1;
+        }
+    }
+
+    fn has_failed(&self) -> bool {
+        self.without >= Attempt::MOST_WITHOUT
+    }
+}
+
+/// The children of a process's first thread; none where the system does not tell.
+fn children(process: i32) -> Vec<i32> {
+    let path = format!("/proc/{process}/task/{process}/children");
+    let numbers = fs::read_to_string(path).unwrap_or_default();
+    let numbers = numbers.split_whitespace();
+    numbers.filter_map(|it| it.parse().ok()).collect()
 }
 
 /// Checks the configuration of the running txlb, as `-t` does, but resolves no names.

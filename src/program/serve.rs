@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -22,6 +22,7 @@ use txlb::control::{
 };
 use txlb::os::inherited::{InheritedSocket, take_inherited_sockets};
 use txlb::os::resources;
+use txlb::sync::lock;
 use txlb::text::plural;
 
 use crate::check;
@@ -42,6 +43,8 @@ enum Event {
     /// An upgrade is to be carried out.
     Upgrade(Box<Offer>),
     Signal(Signal),
+    /// A second signal to stop has come.
+    EndNow,
     Lifecycle(LifecycleEvent),
 }
 
@@ -142,10 +145,7 @@ fn serve(
     // `running` holds the PID file and is dropped last: the next txlb takes that file and then
     // expects free addresses.
     let on_signal = process.shutdown.clone();
-    let mut running = startup.into_running(move |signal| {
-        drop(signals.send(Event::Signal(signal)));
-        on_signal.on_signal(signal);
-    })?;
+    let mut running = startup.into_running(move |signal| on_signal.pass_on(signal, &signals))?;
     let bound = match &process.takeover {
         Some(takeover) => continue_from(takeover, path, bound)?,
         None => bound,
@@ -189,7 +189,8 @@ fn administer(
     let status = handle.status();
     log_start(&status);
     if let Some(demo) = demo {
-        demo.show(move || drop(keys.send(Event::Signal(Signal::Stop))))?;
+        let on_key = process.shutdown.clone();
+        demo.show(move || on_key.pass_on(Signal::Stop, &keys))?;
     }
     if let Some(takeover) = &process.takeover {
         takeover.ready(&handle, &process.predecessors)?;
@@ -278,7 +279,7 @@ fn load_config(
 /// Forwards signals to the controller until it has stopped.
 fn wait(handle: &Handle, events: &Receiver<Event>, process: &Process) -> Result<(), Exit> {
     let supervisor = &process.supervisor;
-    let (mut stopping, mut deadline) = (false, None);
+    let mut deadline = None;
     while let Some(event) = next_event(events, deadline) {
         match event {
             Event::Lifecycle(LifecycleEvent::Stopped) => {
@@ -294,12 +295,11 @@ fn wait(handle: &Handle, events: &Receiver<Event>, process: &Process) -> Result<
             }
             Event::Lifecycle(_) => {}
             Event::Upgrade(offer) => process.upgrades.start(*offer, handle),
-            Event::Signal(Signal::Stop | Signal::Quit) if stopping => {
+            Event::EndNow => {
                 log::warn!("a second signal to stop has come: txlb ends now");
                 return Ok(());
             }
             Event::Signal(signal) => {
-                stopping |= matches!(signal, Signal::Stop | Signal::Quit);
                 if signal == Signal::Stop {
                     deadline = Some(Instant::now() + STOP_TIMEOUT);
                 }
@@ -411,13 +411,57 @@ const CUT_OFF_TIME: Duration = Duration::from_millis(250);
 /// Time for sessions after SIGTERM while the main thread is still starting.
 const START_GRACE: Duration = Duration::from_secs(5);
 
-/// Ends the process on signals that the main thread may not be able to handle. Cheap to clone.
+/// How soon after the first one a signal to stop is the same: timeout(1) sends its signal to the
+/// process and then to its group, and others do what amounts to that. People who lose their
+/// patience take longer.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
+/// What a signal is taken for.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    /// For what it is.
+    Itself,
+    /// For one that has come already.
+    Repetition,
+    /// Nobody wants to wait any longer.
+    EndNow,
+}
+
+/// The signals to stop that have come. Time is an argument.
+#[derive(Debug, Default)]
+struct StopSignals {
+    /// When the first one came, and which of them leaves sessions the least time.
+    seen: Option<(Instant, Signal)>,
+}
+
+impl StopSignals {
+    /// What a signal that comes now is taken for.
+    fn meaning(&mut self, signal: Signal, now: Instant) -> Meaning {
+        if !matches!(signal, Signal::Stop | Signal::Quit) {
+            return Meaning::Itself;
+        }
+        match &mut self.seen {
+            None => self.seen = Some((now, signal)),
+            Some((first, _)) if now.saturating_duration_since(*first) >= SAME_SIGNAL => {
+                return Meaning::EndNow;
+            }
+            Some((_, urgent)) if *urgent == Signal::Quit && signal == Signal::Stop => {
+                *urgent = signal;
+            }
+            Some(_) => return Meaning::Repetition,
+        }
+        Meaning::Itself
+    }
+}
+
+/// Takes signals, and ends the process on those that the main thread may not be able to handle.
+/// Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Shutdown(Arc<ShutdownState>);
 
 struct ShutdownState {
     is_starting: Arc<AtomicBool>,
-    was_told: AtomicBool,
+    stop_signals: Mutex<StopSignals>,
     is_attended: AtomicBool,
     workers: OnceLock<Liveness>,
 }
@@ -436,7 +480,7 @@ impl Shutdown {
         }
         Ok(Shutdown(Arc::new(ShutdownState {
             is_starting,
-            was_told: AtomicBool::new(false),
+            stop_signals: Mutex::default(),
             is_attended: AtomicBool::new(false),
             workers: OnceLock::new(),
         })))
@@ -459,12 +503,17 @@ impl Shutdown {
         self.0.is_attended.store(true, Ordering::Release);
     }
 
-    /// Notes a signal that was forwarded. Does not return from the second one.
-    pub(crate) fn on_signal(&self, signal: Signal) {
-        if !matches!(signal, Signal::Stop | Signal::Quit) {
-            return;
-        }
-        if self.0.was_told.swap(true, Ordering::AcqRel) {
+    /// Passes a signal on to the main thread. Does not return from a second one to stop.
+    fn pass_on(&self, signal: Signal, events: &Sender<Event>) {
+        let meaning = lock(&self.0.stop_signals).meaning(signal, Instant::now());
+        let event = match meaning {
+            Meaning::Itself => Event::Signal(signal),
+            Meaning::Repetition => return,
+            Meaning::EndNow => Event::EndNow,
+        };
+        // The main thread may have ended.
+        drop(events.send(event));
+        if meaning == Meaning::EndNow {
             self.exit_now(0);
         }
         if signal == Signal::Stop && !self.0.is_attended.load(Ordering::Acquire) {
@@ -496,6 +545,30 @@ impl Shutdown {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_signal_to_stop_that_comes_twice_at_once_is_one_and_a_later_one_ends_txlb() {
+        use Signal::{Quit, Reload, Stop};
+        let start = Instant::now();
+        for (signals, expected) in [
+            (&[(Stop, 0), (Stop, 3)][..], Meaning::Repetition),
+            (&[(Stop, 0), (Quit, 499)], Meaning::Repetition),
+            (&[(Stop, 0), (Stop, 499), (Stop, 500)], Meaning::EndNow),
+            (&[(Quit, 0), (Quit, 500)], Meaning::EndNow),
+            // It leaves sessions less time.
+            (&[(Quit, 0), (Stop, 3)], Meaning::Itself),
+            (&[(Quit, 0), (Stop, 3), (Quit, 4)], Meaning::Repetition),
+            (&[(Quit, 0), (Stop, 3), (Stop, 500)], Meaning::EndNow),
+            (&[(Reload, 0), (Stop, 600)], Meaning::Itself),
+            (&[(Stop, 0), (Reload, 600)], Meaning::Itself),
+        ] {
+            let mut seen = StopSignals::default();
+            let last = signals.iter().fold(None, |_, (signal, ms)| {
+                Some(seen.meaning(*signal, start + Duration::from_millis(*ms)))
+            });
+            assert_eq!(last, Some(expected), "{signals:?}");
+        }
+    }
 
     #[test]
     fn a_stop_is_not_waited_for_beyond_its_deadline() {

@@ -173,7 +173,7 @@ impl Reconfigure for ReleasePidFile {
     }
 
     /// At once, and not with all the rest: the number in it is that of the other process by now.
-    fn disown(&mut self) {
+    fn disown(&mut self, _unwanted: &[String]) {
         if let Some(held) = lock(&self.0).take() {
             held.disown();
         }

@@ -95,18 +95,31 @@ impl SessionFilter {
         }
     }
 
+    /// Whether it matches all sessions.
+    pub(super) fn matches_all(&self) -> bool {
+        let SessionFilter {
+            id,
+            service,
+            group,
+            client,
+            idle_ms,
+            hosts,
+        } = self;
+        let has_names = service.is_some() || group.is_some() || hosts.is_some();
+        id.is_none() && !has_names && client.is_none() && *idle_ms == 0
+    }
+
+    /// Whether a session is listed.
+    pub(super) fn lists<T: Transport>(&self, connection: &Connection<T>, now_ms: u64) -> bool {
+        let is_on = |hosts: &Arc<HostCauses>| {
+            host_of(connection).is_some_and(|host| hosts.cause(host).is_some())
+        };
+        self.matches(connection, now_ms) && self.hosts.as_ref().is_none_or(is_on)
+    }
+
     /// Why a session is to end; `None` if it is not meant.
     fn cause<T: Transport>(&self, connection: &Connection<T>, now_ms: u64) -> Option<EndCause> {
-        let service = &connection.admission.service.name;
-        let is_meant = !connection.closed
-            && self.id.is_none_or(|id| id == connection.id)
-            && self.service.as_ref().is_none_or(|name| name == service)
-            && (self.group.as_ref()).is_none_or(|name| *name == connection.group.name)
-            && (self.client).is_none_or(|network| {
-                let ip = connection.client_address.ip();
-                ip.is_some_and(|ip| network.contains(ip))
-            })
-            && connection.session.idle_ms(now_ms) >= self.idle_ms;
+        let is_meant = !connection.closed && self.matches(connection, now_ms);
         match &self.hosts {
             Some(hosts) if is_meant => {
                 let cause = hosts.cause(host_of(connection)?);
@@ -114,6 +127,19 @@ impl SessionFilter {
             }
             _ => is_meant.then_some(EndCause::Chosen),
         }
+    }
+
+    /// Whether it is meant, whatever its host.
+    fn matches<T: Transport>(&self, connection: &Connection<T>, now_ms: u64) -> bool {
+        let service = &connection.admission.service.name;
+        self.id.is_none_or(|id| id == connection.id)
+            && self.service.as_ref().is_none_or(|name| name == service)
+            && (self.group.as_ref()).is_none_or(|name| *name == connection.group.name)
+            && (self.client).is_none_or(|network| {
+                let ip = connection.client_address.ip();
+                ip.is_some_and(|ip| network.contains(ip))
+            })
+            && connection.session.idle_ms(now_ms) >= self.idle_ms
     }
 }
 

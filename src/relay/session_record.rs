@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 
 use super::connection::Connection;
+use super::ending::SessionFilter;
 use super::events::session_line::{SessionLine, SessionLog};
 use super::events::tcplog::TcpLogLine;
 use super::events::{Event, SessionEnd};
@@ -241,6 +242,8 @@ pub(crate) struct SessionListRequest {
     pub(crate) parts: Sender<SessionListPart>,
     /// How many more sessions the list may have, of all workers together.
     pub(crate) room: Arc<AtomicUsize>,
+    /// Which sessions it has.
+    pub(crate) filter: SessionFilter,
 }
 
 impl SessionListRequest {
@@ -297,10 +300,15 @@ impl SessionLists {
         let mut is_full = false;
         while list.next_slot < end && !is_full {
             let connection = connections.get_mut(list.next_slot);
-            if let Some(connection) = connection {
-                is_full = !list.request.take_room();
-                if !is_full {
-                    part.sessions.push(status(connection, now_ms));
+            let filter = &list.request.filter;
+            if let Some(connection) = connection
+                && filter.lists(connection, now_ms)
+            {
+                match list.request.take_room() {
+                    true => part.sessions.push(status(connection, now_ms)),
+                    // All others are counted without a look at each.
+                    false if filter.matches_all() => is_full = true,
+                    false => part.more += 1,
                 }
             }
             list.next_slot += 1;

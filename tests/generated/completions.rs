@@ -104,6 +104,7 @@ fn values() -> BTreeMap<String, Vec<String>> {
                 &format!("{} {start}", verb.name),
                 &Config::default(),
                 &CustomNames::None,
+                &[],
             );
             let choices = words(
                 choices

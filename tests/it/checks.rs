@@ -174,6 +174,22 @@ fn a_process_that_was_stopped_blames_no_host() {
 }
 
 #[test]
+fn an_untried_host_whose_check_failed_is_a_problem() {
+    let hosts = [Host::new("a"), Host::new("b")];
+    // It stays untried: it may fail more often than it does here.
+    let check = "<check type='send' expect='a\\n' timeout='0.1' interval='0.05' fall='1000'/>";
+    let running = Controlled::start(&checked(check, &hosts.each_ref().map(Host::address)));
+    let problems = || running.tell(&["status", "Prob"]);
+    let why = "its last check failed: expected \"a\\n\" in the answer, got \"b\\n\"";
+    until("b is a problem", || problems().contains(why));
+    let shown = problems();
+    assert!(
+        shown.contains(" untried ") && !shown.contains(" healthy "),
+        "{shown}"
+    );
+}
+
+#[test]
 fn each_result_that_differs_is_logged_if_the_check_says_so() {
     let host = Host::new("a");
     let page = Speaker::new("one");

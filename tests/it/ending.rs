@@ -42,9 +42,9 @@ fn one_session_is_ended_by_its_id_in_order() {
     let host = Host::new("a");
     let mut controlled = start("", &[&host]);
     let (one, _) = client(&controlled);
-    let listed = controlled.tell(&["--json", "sessions"]);
-    let id = listed.split("\"id\":\"").nth(1).unwrap();
-    let id = format!("id={}", id.split('"').next().unwrap());
+    let listed = controlled.tell(&["sessions"]);
+    let row = listed.lines().nth(1).unwrap();
+    let id = format!("id={}", row.split_whitespace().next().unwrap());
     let (other, _) = client(&controlled);
     let told = controlled.tell(&["endSession", &id]);
     assert!(told.contains("1 session is ended"), "{told}");
@@ -65,7 +65,20 @@ fn sessions_are_ended_by_what_selects_them() {
     let clients: Vec<_> = (0..4).map(|_| client(&controlled)).collect();
     let refused = controlled.refused(&["endSessions"]);
     assert!(refused.contains("force=true"), "{refused}");
-    controlled.refused(&["endSessions", "host=c"]);
+    for (words, number) in [
+        (&["host=b"][..], 2),
+        (&["web:main/a"], 2),
+        (&["web:main", "client=127.0.0.0/8"], 4),
+        (&["web", "idle=3600"], 0),
+    ] {
+        let listed = controlled.tell(&[&["sessions"], words].concat());
+        assert_eq!(listed.matches(" web:main/").count(), number, "{listed}");
+    }
+    let listed = controlled.tell(&["--json", "sessions", "web:main/b"]);
+    assert_eq!(listed.matches("\"host\":\"b\"").count(), 2, "{listed}");
+    assert_eq!(listed.matches("\"id\":").count(), 2, "{listed}");
+    let none = controlled.tell(&["sessions", "client=10.0.0.9"]);
+    assert_eq!(none, "no session matches\n");
     let none = controlled.tell(&["endSessions", "client=10.0.0.0/8"]);
     assert!(none.contains("0 sessions ended"), "{none}");
     let told = controlled.tell(&["endSessions", "service=web", "host=b"]);
@@ -79,6 +92,41 @@ fn sessions_are_ended_by_what_selects_them() {
         "{told}"
     );
     until("all are ended", || open(&controlled) == 0);
+    assert_eq!(controlled.tell(&["sessions"]), "no session is open\n");
+}
+
+#[test]
+fn an_unknown_name_is_named_with_what_may_be_meant() {
+    let host = Host::new("one");
+    let controlled = start("", &[&host]);
+    for (words, expected) in [
+        (&["endSessions", "svc9"][..], "there is no service \"svc9\""),
+        (
+            &["sessions", "wbe"],
+            "there is no service \"wbe\": is \"web\" meant?",
+        ),
+        (
+            &["status", "web:mian"],
+            "service \"web\" has no group \"mian\": is \"main\" meant?",
+        ),
+        (
+            &["endSessions", "group=mian"],
+            "there is no group \"mian\": is \"main\" meant?",
+        ),
+        (
+            &["sessions", "web:main/aa"],
+            "group \"main\" of service \"web\" has no host \"aa\": is \"a\" meant?",
+        ),
+        (
+            &["rebalance", "web:mian"],
+            "has no group \"mian\": is \"main\" meant?",
+        ),
+        (&["ready", "wbe"], "is \"web\" meant?"),
+        (&["retryHost", "web:main/aa"], "is \"a\" meant?"),
+    ] {
+        let refused = controlled.refused(words);
+        assert!(refused.contains(expected), "{words:?}: {refused}");
+    }
 }
 
 /// Bytes that a side has not taken are on their way.

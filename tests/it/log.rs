@@ -159,10 +159,9 @@ struct Line {
 /// Waits for the next session line.
 fn session_line(txlb: &mut Txlb) -> Line {
     let line = txlb.wait_for(" web web:main/");
-    // The first words are the date and the level, which is five columns wide.
+    // The first word is the level, which is five columns wide. The date is the session's own.
     let words: Vec<&str> = line.split(' ').collect();
     let [
-        _,
         "INFO",
         "",
         client,
@@ -307,15 +306,21 @@ fn a_template_says_what_is_logged_and_a_service_may_be_left_out() {
     let mut txlb = Txlb::start(&config);
     assert_eq!(who(txlb.address()), "a");
     let line = txlb.wait_for("ended ");
-    assert!(line.ends_with(" INFO  ended finished at a"), "{line}");
+    assert!(line.ends_with("Z INFO  ended finished at a"), "{line}");
     let silent = config.replace("<service ", "<service log=\"false\" ");
     txlb.reload(&silent);
     assert_eq!(who(txlb.address()), "a");
     txlb.reload(&config);
     assert_eq!(who(txlb.address()), "a");
     txlb.wait_for("ended ");
+    // Each line has one date: the session's own, if there is one.
+    txlb.reload(&config.replace("at %{host}", "since %{accepted}"));
+    assert_eq!(who(txlb.address()), "a");
+    let line = txlb.wait_for("ended ");
+    let date = line.strip_prefix("INFO  ended finished since 20");
+    assert!(date.is_some_and(|it| it.ends_with('Z')), "{line}");
     assert_eq!(txlb.stop(), Some(0));
-    assert_eq!(txlb.count("ended "), 2);
+    assert_eq!(txlb.count("ended "), 3);
 }
 
 #[test]

@@ -69,6 +69,9 @@ mod transparent;
 mod unix_sockets;
 mod up_to_date;
 mod upgrade;
+#[cfg(feature = "dns")]
+mod upgrade_names;
+mod upgrade_sockets;
 mod watch;
 mod web;
 mod web_page;

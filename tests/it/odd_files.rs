@@ -6,13 +6,14 @@ use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use crate::support::client::{End, Session, who};
 use crate::support::config::web;
 use crate::support::control::{Controlled, ctl, with_control};
 use crate::support::host::Host;
 use crate::support::txlb::{Folder, Txlb, command, run, text};
-use crate::support::until;
+use crate::support::{pause, until};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
@@ -195,6 +196,8 @@ fn a_second_term_ends_txlb_though_its_log_takes_nothing() {
     until("nobody is let in", || {
         std::net::TcpStream::connect(address).is_err()
     });
+    // One that comes at once is taken for the same one.
+    pause(Duration::from_millis(600));
     txlb.signal(Signal::TERM);
     assert_eq!(session.wait_end(), End::Reset);
     assert_eq!(txlb.wait_exit().code(), Some(0));

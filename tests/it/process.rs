@@ -12,7 +12,7 @@ use crate::support::client::{End, Session, who, who_in_turn};
 use crate::support::config::web;
 use crate::support::host::{Host, Place};
 use crate::support::txlb::{Finished, Folder, Txlb, command, finish, run, text};
-use crate::support::until;
+use crate::support::{pause, until};
 use rustix::io::ioctl_fionbio;
 use rustix::process::Signal;
 
@@ -120,7 +120,7 @@ fn a_second_instance_on_the_same_port_is_69() {
     let place = txlb.address().to_string();
     let complaint = ends_with(69, &["-w", "4", "-L", &place, "-B", "127.0.0.1:9"]);
     assert!(
-        complaint.contains("is txlb running already?"),
+        complaint.contains("another txlb or another program listens there"),
         "{complaint}"
     );
     assert_eq!(who_in_turn(txlb.address(), 8), "aaaaaaaa");
@@ -357,11 +357,29 @@ fn a_second_term_ends_at_once() {
     let session = Session::open(txlb.address());
     txlb.signal(Signal::QUIT);
     txlb.wait_for("once the open session is over");
+    // One that comes at once is taken for the same one.
+    pause(Duration::from_millis(600));
     let start = Instant::now();
     txlb.signal(Signal::TERM);
     assert_eq!(session.wait_end(), End::Reset);
     assert_eq!(txlb.wait_exit().code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+/// As timeout(1) does: to the process, and to its group.
+#[test]
+fn a_stop_that_comes_twice_at_once_cuts_nobody() {
+    let host = Host::new("a");
+    let mut txlb = Txlb::start(&web("", "roundr", &[host.address()]));
+    let mut session = Session::open(txlb.address());
+    // Two of one kind may be one for the system already.
+    txlb.signal(Signal::TERM);
+    txlb.signal(Signal::INT);
+    txlb.wait_for("stopping: 1 session has ");
+    session.echo(1000);
+    assert_eq!(session.close(), "a");
+    assert_eq!(txlb.wait_exit().code(), Some(0));
+    assert_eq!(txlb.count("a second signal to stop"), 0);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+use rustix::process::Signal;
 
 use crate::support::client::connect;
 use crate::support::control::{Controlled, with_control};
@@ -137,6 +138,39 @@ fn the_file_has_its_mode_survives_changes_and_goes_with_its_listener() {
     drop(first);
     assert_eq!(txlb.txlb.stop(), Some(0));
     assert!(!one.exists());
+}
+
+#[test]
+fn a_file_that_was_removed_is_made_anew_with_the_log() {
+    let place = Folder::new();
+    let path = place.file("front");
+    let listener = Listener::new();
+    let both = listens(&[&at(&path), "127.0.0.1:0"]);
+    let hosts = [listener.address().to_string()];
+    let mut txlb = Txlb::start(&config(&both, "", &[&hosts[0]]));
+    let first = dial(&path);
+    let host = listener.accept();
+    for signal in [Signal::HUP, Signal::USR1] {
+        fs::remove_file(&path).unwrap();
+        txlb.signal(signal);
+        txlb.wait_for("front is listened at anew: its file was gone");
+        let client = dial(&path);
+        talk(&client, listener.accept());
+    }
+    let client = connect(txlb.address());
+    talk(&client, listener.accept());
+    // A session that came by the old one goes on.
+    talk(&first, &host);
+    // Where another listens by now nothing is taken.
+    fs::remove_file(&path).unwrap();
+    let other = UnixListener::bind(&path).unwrap();
+    txlb.signal(Signal::USR1);
+    txlb.wait_for("another process listens there");
+    drop(other);
+    txlb.signal(Signal::HUP);
+    until("it is there again", || UnixStream::connect(&path).is_ok());
+    assert_eq!(txlb.stop(), Some(0));
+    assert!(!path.exists());
 }
 
 #[test]
@@ -340,6 +374,17 @@ fn a_control_socket_and_a_listener_are_never_at_one_path() {
     let path = place.file("socket");
     let text_of = with_control(&config(&listens(&[&at(&path)]), "", &[]), &path);
     let file = place.write("config.xml", text_of);
-    let finished = run(&["-f", text(&file)]);
-    assert_eq!(finished.status, Some(69), "{finished:?}");
+    for options in [&["-t", "-f"][..], &["-f"]] {
+        let finished = run(&[options, &[text(&file)]].concat());
+        assert_eq!(finished.status, Some(65), "{finished:?}");
+        let places =
+            finished.stderr.matches("xml:1:").count() + finished.stderr.matches("at 1:").count();
+        assert_eq!(places, 2, "{finished:?}");
+    }
+    let lb = Controlled::start(&config(&listens(&["127.0.0.1:0"]), "", &[]));
+    lb.refused(&[
+        "addListen",
+        "service=web",
+        &format!("ip={}", at(&lb.socket)),
+    ]);
 }

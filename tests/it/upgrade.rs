@@ -6,132 +6,22 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::client::{Session, who};
 use crate::support::config::web_service;
-use crate::support::control::{Caller, ctl};
+use crate::support::control::Caller;
 use crate::support::host::Host;
 use crate::support::page;
-use crate::support::peer::{free_address, free_port};
+use crate::support::peer::free_address;
 use crate::support::proc::descriptors;
 use crate::support::traffic::Traffic;
-use crate::support::txlb::{Finished, Folder, Txlb, program, run, text};
+use crate::support::txlb::{Folder, Txlb, program, run, text};
+use crate::support::upgradable::{Upgradable, status_process};
 use crate::support::user::USER;
 use crate::support::{pause, until};
-
-/// A txlb whose program is a link that can lead elsewhere, with everything that only one process
-/// can have. Dropping it ends all processes that have been its own.
-struct Upgradable {
-    txlb: Txlb,
-    folder: Folder,
-    processes: Vec<u32>,
-}
-
-impl Upgradable {
-    fn start(scheduler: &str, hosts: &[SocketAddr]) -> Upgradable {
-        let folder = Folder::new();
-        symlink(program(), folder.file("txlb")).unwrap();
-        let service = web_service("", scheduler, hosts);
-        let web = free_port();
-        folder.write(
-            "config.xml",
-            format!(
-                "<config>{service}<admin><web listen='127.0.0.1:{web}' secure='false' \
-                 enable='true'/></admin><control socket='{}'/></config>",
-                folder.file("control").display()
-            ),
-        );
-        let mut command = Command::new(folder.file("txlb"));
-        let (file, pid_file) = (folder.file("config.xml"), folder.file("pid"));
-        command.args(["-w", "2", "-f", text(&file), "-p", text(&pid_file)]);
-        let mut txlb = Txlb::spawn(command, Folder::new());
-        txlb.wait_for(" runs as process ");
-        let processes = vec![number(txlb.pid())];
-        Upgradable {
-            txlb,
-            folder,
-            processes,
-        }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.file("control")
-    }
-
-    fn ask(&self, words: &[&str]) -> Finished {
-        ctl(&self.socket(), words)
-    }
-
-    /// What a successful command prints.
-    fn tell(&self, words: &[&str]) -> String {
-        let finished = self.ask(words);
-        assert_eq!(finished.status, Some(0), "{words:?} {finished:?}");
-        finished.stdout
-    }
-
-    fn process(&self) -> u32 {
-        *self.processes.last().unwrap()
-    }
-
-    /// The number in the PID file, which its holder confirms.
-    fn held_by(&self) -> u32 {
-        let finished = run(&["-s", "pid", "-p", text(&self.folder.file("pid"))]);
-        assert_eq!(finished.status, Some(0), "{finished:?}");
-        finished.stdout.trim().parse().unwrap()
-    }
-
-    /// Upgrades, and checks that everything is the next process's.
-    fn upgrade(&mut self, how: impl Fn(&Upgradable)) {
-        let before = self.process();
-        how(self);
-        // Two processes write them, in any order.
-        let texts = ["upgraded to process ", "took over from process "];
-        let lines = texts.map(|_| self.txlb.wait_for_any(&texts));
-        let rest = lines.iter().find_map(|it| Some(it.split_once(texts[0])?.1));
-        let rest = rest.unwrap();
-        let next = rest.split(';').next().unwrap().parse().unwrap();
-        assert_ne!(next, before);
-        self.processes.push(next);
-        assert_eq!(self.held_by(), next);
-        assert_eq!(status_process(&self.tell(&["--json", "status"])), next);
-    }
-
-    fn by_verb(&self) {
-        let said = self.tell(&["upgrade"]);
-        assert!(said.contains("upgraded to process "), "{said}");
-    }
-
-    /// Replaces the program.
-    fn replace(&self, by: impl Fn(&Path)) {
-        let new = self.folder.file("new");
-        by(&new);
-        fs::rename(new, self.folder.file("txlb")).unwrap();
-    }
-
-    fn restore(&self) {
-        self.replace(|new| symlink(program(), new).unwrap());
-    }
-}
-
-impl Drop for Upgradable {
-    fn drop(&mut self) {
-        for process in &self.processes {
-            let pid = Pid::from_raw(i32::try_from(*process).unwrap()).unwrap();
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    }
-}
-
-fn number(pid: Pid) -> u32 {
-    pid.as_raw_nonzero().get().try_into().unwrap()
-}
-
-fn status_process(json: &str) -> u32 {
-    page::number(json, "process").try_into().unwrap()
-}
 
 /// Whether it runs. The first process is a child of the test, which does not wait for it.
 fn is_alive(process: u32) -> bool {
@@ -158,6 +48,12 @@ fn sessions_go_on_and_new_ones_begin_through_upgrades_in_a_row() {
     // Each earlier process still has a session.
     let shown = txlb.tell(&["status"]);
     assert_eq!(shown.matches("draining: process ").count(), 4, "{shown}");
+    until("each tells of the one that is left", || {
+        txlb.tell(&["status"])
+            .matches(", 1 session, since ")
+            .count()
+            == 4
+    });
     for session in &mut long {
         session.echo(10_000);
     }
@@ -172,6 +68,37 @@ fn sessions_go_on_and_new_ones_begin_through_upgrades_in_a_row() {
         !txlb.tell(&["status"]).contains("draining")
     });
     assert_eq!(who(address), "a");
+}
+
+#[test]
+fn a_process_whose_successor_ends_first_is_seen_by_the_one_after_that() {
+    let host = Host::new("a");
+    let mut txlb = Upgradable::start("roundr", &[host.address()]);
+    let address = txlb.txlb.address();
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        let mut session = Session::open(address);
+        session.echo(100);
+        sessions.push(session);
+        txlb.upgrade(Upgradable::by_verb);
+    }
+    let shown = |process: u32, there: bool| {
+        let text = format!("draining: process {process}, 1 session, since ");
+        until("it is as it should be", || {
+            txlb.tell(&["status"]).contains(&text) == there
+        });
+    };
+    let processes = txlb.processes.clone();
+    for process in &processes[..3] {
+        shown(*process, true);
+    }
+    // The newest of them first, so that each is told of by another than before.
+    for process in processes[..3].iter().rev() {
+        assert_eq!(sessions.pop().unwrap().close(), "a");
+        shown(*process, false);
+        let earlier = processes[..3].iter().take_while(|it| *it != process);
+        earlier.for_each(|it| shown(*it, true));
+    }
 }
 
 #[test]
@@ -250,6 +177,8 @@ fn what_is_known_goes_over() {
     txlb.upgrade(Upgradable::by_verb);
     assert_eq!(txlb.tell(&["diff"]), "");
     assert!(txlb.tell(&["config"]).contains("interval=\"600\""));
+    // What can start is there already.
+    assert_eq!(txlb.txlb.count("another txlb can start"), 0);
 }
 
 #[test]
@@ -276,6 +205,14 @@ fn an_upgrade_by_signal_and_by_option_reads_the_file_anew() {
     assert_eq!(told.status, Some(0), "{told:?}");
     assert_ne!(txlb.held_by(), txlb.process());
     txlb.processes.push(txlb.held_by());
+    assert_eq!(who(address), "b");
+    // A program that ends is noticed long before the time is over.
+    txlb.replace(|new| write_program(new, "#!/bin/sh\nsleep 0.5\nexit 3\n", 0o755));
+    let start = Instant::now();
+    let told = run(&["-s", "upgrade", "-p", text(&pid_file)]);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    assert!(told.stderr.contains("has not been replaced"), "{told:?}");
+    assert!(start.elapsed() < Duration::from_secs(20));
     assert_eq!(who(address), "b");
 }
 

@@ -26,6 +26,8 @@ pub(crate) mod ssh;
 pub(crate) mod traffic;
 pub(crate) mod txlb;
 #[cfg(target_os = "linux")]
+pub(crate) mod upgradable;
+#[cfg(target_os = "linux")]
 pub(crate) mod user;
 
 use std::net::TcpListener;

@@ -210,12 +210,12 @@ impl Reconfigure for ReconfigureSockets {
             .collect()
     }
 
-    fn disown(&mut self) {
+    fn disown(&mut self, unwanted: &[String]) {
         if let Some(state) = self.0.upgrade() {
             let mut open = lock(&state.open);
             let open = &mut *open;
             for socket in [&mut open.control, &mut open.amp].into_iter().flatten() {
-                socket.file.disown();
+                socket.file.disown(unwanted);
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Commands of HAProxy's own command line, for hatop and monitoring agents: they only read.
+//! Commands of HAProxy's own command line, for hatop and monitoring agents: they only read. One that
+//! would change something is refused, with the verb that does it.
 //!
 //! Source: "Unix Socket commands" in HAProxy's management guide. As there, a line may have several
 //! commands behind semicolons, each answer ends with an empty line, and the connection ends after
@@ -7,7 +8,7 @@
 use std::fmt::Write as _;
 
 use super::csv::{self, Selection};
-use super::{ServerStatus, proxies};
+use super::{ServerStatus, advice, check_status, proxies};
 use crate::balance::Health;
 use crate::config::HostState;
 use crate::control::{Handle, HostStatus, Status};
@@ -39,6 +40,8 @@ enum CliCommand {
     /// Of no meaning here.
     SetTimeout,
     Quit,
+    /// It would change something: the verb that does.
+    Refused(String),
     Unknown(String),
 }
 
@@ -75,6 +78,12 @@ impl HaproxyCli {
                 CliCommand::Prompt => self.is_prompting = !self.is_prompting,
                 CliCommand::SetTimeout => {}
                 CliCommand::Quit => answer.ends = true,
+                CliCommand::Refused(verb) => {
+                    let _ = writeln!(
+                        answer.text,
+                        "Not done: HAProxy's commands only read here. Say it as txlb does: {verb}"
+                    );
+                }
                 CliCommand::Unknown(command) => push_unknown(&command, &mut answer.text),
             }
             answer.text.push('\n');
@@ -89,11 +98,9 @@ impl HaproxyCli {
 
 /// Whether a line begins with a command of HAProxy's. No verb of txlb does.
 fn is_of_haproxy(line: &str) -> bool {
-    let mut words = line.split([' ', ';']).filter(|word| !word.is_empty());
-    matches!(
-        (words.next(), words.next()),
-        (Some("prompt" | "show"), _) | (Some("set"), Some("timeout"))
-    )
+    let words: Vec<_> = line.split([' ', ';']).filter(|it| !it.is_empty()).collect();
+    let reads = matches!(words[..], ["prompt" | "show", ..] | ["set", "timeout", ..]);
+    reads || advice::is_command(&words)
 }
 
 impl CliCommand {
@@ -110,6 +117,7 @@ impl CliCommand {
             ["prompt", ..] => CliCommand::Prompt,
             ["set", "timeout", "cli", _] => CliCommand::SetTimeout,
             ["quit" | "exit"] => CliCommand::Quit,
+            ref words if advice::is_command(words) => CliCommand::Refused(advice::verb(words)),
             _ => unknown(),
         }
     }
@@ -199,26 +207,39 @@ fn push_states(status: &Status, group: Option<&str>, text: &mut String) {
             let port = address.and_then(Address::port).unwrap_or(0);
             let _ = writeln!(
                 text,
-                "{id} {} {number} {} {ip} {} {} {} {} {changed_s} {} {} 0 6 0 0 0 - {port} - 0 0 - - 0",
+                "{id} {} {number} {} {ip} {} {} {} {} {changed_s} {} {} {} 6 0 0 0 - {port} - 0 0 - - 0",
                 proxy.name,
                 word(&host.name),
                 op_state(host),
                 admin_state(host),
                 host.weight_in_force(),
                 host.weight,
-                // 6: passed by connecting; 1: not checked; 8: failed at connecting.
-                match host.health {
-                    Health::Healthy => 6,
-                    Health::Untried => 1,
-                    Health::Failed(_) => 8,
-                },
-                match host.health {
-                    Health::Healthy => 3,
-                    Health::Untried => 1,
-                    Health::Failed(_) => 2,
-                },
+                check_number(host),
+                check_result(host),
+                host.check_health.map_or(0, |it| it.health),
             );
         }
+    }
+}
+
+/// `srv_check_status`: that of the last check; before the first, what sessions have seen as one by
+/// connecting, 6 passed and 8 failed, and 1 for not checked.
+fn check_number(host: &HostStatus) -> u8 {
+    match (&host.last_check, &host.health) {
+        (Some(check), _) => check_status(check).1,
+        (None, Health::Healthy) => 6,
+        (None, Health::Untried) => 1,
+        (None, Health::Failed(_)) => 8,
+    }
+}
+
+/// `srv_check_result`: 1 none, 2 failed, 3 passed.
+fn check_result(host: &HostStatus) -> u8 {
+    match (&host.last_check, &host.health) {
+        (Some(check), _) if check.failure.is_some() => 2,
+        (None, Health::Failed(_)) => 2,
+        (Some(_), _) | (None, Health::Healthy) => 3,
+        (None, Health::Untried) => 1,
     }
 }
 
@@ -284,6 +305,11 @@ mod tests {
         assert!(stat.starts_with("# pxname,svname,"), "{stat}");
         assert!(stat.ends_with(",\n\n"), "{stat}");
         assert_eq!(stat.lines().count(), 1 + 4 + 1);
+        let (text, ends) = ask(&mut HaproxyCli::default(), "set weight web:main/one 5").unwrap();
+        assert!(
+            ends && text.ends_with(": setWeight web:main/one weight=5\n\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -296,7 +322,7 @@ mod tests {
         assert!(text.ends_with(",\n\n> ") && !ends);
         let (text, ends) = ask(&mut cli, "disable server web:main/one").unwrap();
         assert!(
-            text.starts_with("Unknown command: 'disable server"),
+            text.ends_with(" Say it as txlb does: hostAdminDown web:main/one\n\n> "),
             "{text}"
         );
         assert!(!ends);
@@ -333,7 +359,7 @@ mod tests {
         );
         assert_eq!(
             lines[3],
-            "2 web:main 2 two - 0 0 1 1 59 8 2 0 6 0 0 0 - 0 - 0 0 - - 0"
+            "2 web:main 2 two - 0 0 1 1 59 13 2 1 6 0 0 0 - 0 - 0 0 - - 0"
         );
         let nasty = cli.answer_with("show servers state", nasty).unwrap().text;
         for line in nasty.lines().skip(2).filter(|line| !line.is_empty()) {

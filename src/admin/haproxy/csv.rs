@@ -1,11 +1,11 @@
 //! Statistics as CSV, with the columns of HAProxy 2.6's `;csv`, for monitoring agents.
 //!
-//! Columns without a counterpart are empty: limits, maxima, rates, and those of HTTP, TLS
-//! and HAProxy's own checks. Sums are over the current hosts.
+//! Columns without a counterpart are empty: limits, queues, and those of HTTP, TLS and agents. So are
+//! those of checks before the first one. Sums are over the current hosts.
 
 use std::io;
 
-use super::{Proxy, ServerStatus, proxies};
+use super::{Proxy, ServerStatus, check_status, proxies};
 use crate::balance::{Health, Totals};
 use crate::config::HostAddress;
 use crate::control::{Escaped, HostStatus, ServiceStatus, Status};
@@ -213,6 +213,7 @@ fn server(
         "pxname" => proxy.name.clone(),
         "svname" => Escaped(&host.name).to_string(),
         "scur" => host.open.to_string(),
+        "smax" => host.peak_open.to_string(),
         "stot" | "lbtot" => host.total.to_string(),
         "bin" => host.totals.bytes_to_host.to_string(),
         "bout" => host.totals.bytes_to_client.to_string(),
@@ -221,6 +222,14 @@ fn server(
         "weight" => host.weight_in_force().to_string(),
         "uweight" => host.weight.to_string(),
         "lastchg" => (wall_ms.saturating_sub(host.since_wall_ms) / 1000).to_string(),
+        "chkfail" => host.failed_checks.to_string(),
+        "chkdown" => host.times_failed.to_string(),
+        "downtime" => (host.down_ms / 1000).to_string(),
+        "throttle" => host
+            .slow_start_percent
+            .map_or_else(String::new, |it| it.to_string()),
+        "rate" => (host.per_ten_seconds / 10).to_string(),
+        "rate_max" => host.peak_per_second.to_string(),
         "sid" => number.to_string(),
         "ctime" => mean_connect_ms(&host.totals),
         "addr" => host
@@ -231,8 +240,25 @@ fn server(
         "act" => u8::from(!host.backup).to_string(),
         "bck" => u8::from(host.backup).to_string(),
         "qcur" | "qmax" => "0".to_owned(),
-        _ => String::new(),
+        column => check(column, host),
     }
+}
+
+/// The columns of the last check, and of how the host stands in its checks.
+fn check(column: &str, host: &HostStatus) -> String {
+    let last = host.last_check.as_ref();
+    let health = host.check_health;
+    let cell = match column {
+        "check_status" => last.map(|it| check_status(it).0.to_owned()),
+        "check_desc" => last.map(|it| check_status(it).2.to_owned()),
+        "check_duration" => last.map(|it| it.took_ms.to_string()),
+        "last_chk" => host.check_failure().map(ToString::to_string),
+        "check_rise" => health.map(|it| it.rise.to_string()),
+        "check_fall" => health.map(|it| it.fall.to_string()),
+        "check_health" => health.map(|it| it.health.to_string()),
+        _ => None,
+    };
+    cell.unwrap_or_default()
 }
 
 /// The status as in the metrics, but "no check" for an untried host, as HAProxy has it for
@@ -327,7 +353,7 @@ mod tests {
         let cells = words.split_whitespace().chain(["pid=1", "mode=tcp", "-=-"]);
         let cells = cells.map(|status_word| status_word.split_once('=').unwrap());
         cells
-            .map(|(column, cell)| (column.to_owned(), cell.to_owned()))
+            .map(|(column, cell)| (column.to_owned(), cell.replace('_', " ")))
             .collect()
     }
 
@@ -336,11 +362,14 @@ mod tests {
         let expected = [
             "pxname=web svname=FRONTEND scur=2 slim=9200 stot=9 bin=100 bout=2000 status=OPEN iid=1
          sid=0 type=0 conn_tot=9",
-            "pxname=web:main svname=one qcur=0 qmax=0 scur=2 stot=7 bin=100 bout=2000 econ=1
-         status=UP weight=5 act=1 bck=0 lastchg=59 iid=2 sid=1 lbtot=7 type=2 ctime=430
-         addr=10.0.0.1:80 uweight=5",
-            "pxname=web:main svname=two qcur=0 qmax=0 scur=0 stot=0 bin=0 bout=0 econ=4 status=DOWN
-         weight=1 act=1 bck=0 lastchg=59 iid=2 sid=2 lbtot=0 type=2 ctime=0 uweight=1",
+            "pxname=web:main svname=one qcur=0 qmax=0 scur=2 smax=0 stot=7 bin=100 bout=2000 econ=1
+         status=UP weight=5 act=1 bck=0 chkfail=0 chkdown=0 lastchg=59 downtime=0 iid=2 sid=1
+         lbtot=7 type=2 rate=0 rate_max=0 ctime=430 addr=10.0.0.1:80 uweight=5",
+            "pxname=web:main svname=two qcur=0 qmax=0 scur=0 smax=0 stot=0 bin=0 bout=0 econ=4
+         status=DOWN weight=1 act=1 bck=0 chkfail=3 chkdown=2 lastchg=59 downtime=61 iid=2 sid=2
+         lbtot=0 type=2 rate=0 rate_max=0 check_status=L7RSP check_duration=12
+         check_desc=Layer7_invalid_response last_chk=expected_200,_got_503 check_rise=2 check_fall=3
+         check_health=1 ctime=0 uweight=1",
             "pxname=web:main svname=BACKEND qcur=0 qmax=0 scur=2 stot=7 bin=100 bout=2000 econ=5
          status=UP weight=5 act=1 bck=0 iid=2 sid=0 lbtot=7 type=1 ctime=430
          algo=leastc,sticky uweight=5",
@@ -382,7 +411,7 @@ mod tests {
     #[test]
     fn nothing_is_quoted_without_need() {
         let text = csv(&small());
-        assert_eq!(text.matches('"').count(), 2);
+        assert_eq!(text.matches('"').count(), 4);
         assert!(text.contains(",\"leastc,sticky\","));
     }
 

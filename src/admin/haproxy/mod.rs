@@ -1,13 +1,14 @@
 //! HAProxy's terms for groups and hosts, for metrics, and what its programs read: the statistics as
 //! CSV, and its command line.
 
+mod advice;
 pub(super) mod cli;
 pub(super) mod csv;
 
 use std::collections::HashSet;
 
-use crate::balance::Health;
-use crate::config::HostState;
+use crate::balance::{CheckResult, Failure, Health};
+use crate::config::{CheckKind, HostState};
 use crate::control::{Backend, GroupStatus, HostStatus, ServiceStatus, Status};
 
 /// HAProxy's status of a server.
@@ -60,6 +61,21 @@ impl ServerStatus {
             ServerStatus::Drain => "DRAIN",
             ServerStatus::Nolb => "NOLB",
         }
+    }
+}
+
+/// HAProxy's status of a check: its word, its number in `show servers state`, and what it means.
+pub(super) fn check_status(check: &CheckResult) -> (&'static str, u8, &'static str) {
+    match (&check.failure, check.kind) {
+        (None, CheckKind::Tcp) => ("L4OK", 6, "Layer4 check passed"),
+        (None, _) => ("L7OK", 15, "Layer7 check passed"),
+        (Some(Failure::TimedOut), _) => ("L4TOUT", 7, "Layer4 timeout"),
+        (Some(Failure::Other(_)), _) => ("SOCKERR", 5, "Socket error"),
+        // An answer that is late, missing or not the expected one.
+        (Some(Failure::Check(_)), CheckKind::Send | CheckKind::Http | CheckKind::Agent) => {
+            ("L7RSP", 13, "Layer7 invalid response")
+        }
+        (Some(_), _) => ("L4CON", 8, "Layer4 connection problem"),
     }
 }
 
@@ -122,8 +138,8 @@ pub(super) fn proxies(status: &Status) -> Vec<(usize, Proxy<'_>)> {
 /// Snapshots for the tests of what programs read.
 #[cfg(test)]
 pub(super) mod samples {
-    use crate::balance::{Failure, Health, Totals};
-    use crate::config::HostState;
+    use crate::balance::{CheckHealth, CheckResult, Failure, Health, Totals};
+    use crate::config::{CheckKind, HostState};
     use crate::control::{
         EndReason, EndedSessions, GroupStatus, HostStatus, Outcome, ServiceStatus, Status,
         StoredStatus,
@@ -193,10 +209,20 @@ pub(super) mod samples {
 
     /// Two hosts of one group, the second failed.
     pub(in crate::admin) fn small() -> Status {
+        let wrong_status = Failure::Check("expected 200, got 503".to_owned());
         let failed = HostStatus {
             health: Health::Failed(Failure::Refused),
             address: None,
             failures: 4,
+            times_failed: 2,
+            down_ms: 61_000,
+            last_check: Some(CheckResult::new(CheckKind::Http, 12, Some(wrong_status))),
+            failed_checks: 3,
+            check_health: Some(CheckHealth {
+                rise: 2,
+                fall: 3,
+                health: 1,
+            }),
             ..host("two")
         };
         Status {
@@ -282,7 +308,6 @@ pub(super) mod samples {
 mod tests {
     use super::samples::{group, host, service};
     use super::*;
-    use crate::balance::Failure;
 
     #[test]
     fn what_the_operator_wants_comes_before_what_is_seen() {
@@ -307,6 +332,28 @@ mod tests {
             let server = ServerStatus::of(&host);
             assert_eq!(server.as_str(), word, "{host:?}");
             assert!(ServerStatus::ALL.contains(&server));
+        }
+    }
+
+    #[test]
+    fn checks_have_the_status_of_haproxy() {
+        let text = || Failure::Check("got it".to_owned());
+        for (kind, failure, expected) in [
+            (CheckKind::Tcp, None, "L4OK"),
+            (CheckKind::Http, None, "L7OK"),
+            (CheckKind::Http, Some(Failure::Refused), "L4CON"),
+            (CheckKind::Tcp, Some(Failure::Unreachable), "L4CON"),
+            (CheckKind::Tcp, Some(Failure::TimedOut), "L4TOUT"),
+            (CheckKind::Tcp, Some(text()), "L4CON"),
+            (CheckKind::Send, Some(text()), "L7RSP"),
+            (
+                CheckKind::Tcp,
+                Some(Failure::Other(String::new())),
+                "SOCKERR",
+            ),
+        ] {
+            let check = CheckResult::new(kind, 1, failure);
+            assert_eq!(check_status(&check).0, expected, "{check:?}");
         }
     }
 

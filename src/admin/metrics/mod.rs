@@ -499,7 +499,7 @@ const SERVERS: [FamilyOf<HostStatus>; 12] = [
     (
         counter(
             "txlb_server_check_up_down_total",
-            "Times that it failed, whoever found out.",
+            "Times that its health became failed.",
         ),
         |host| Count(u64::from(host.times_failed)),
     ),
@@ -515,7 +515,7 @@ const SERVERS: [FamilyOf<HostStatus>; 12] = [
             "txlb_server_check_duration_seconds",
             "How long its last check took; 0 before the first.",
         ),
-        |host| Value::Seconds(host.check_ms.map_or(0, u64::from)),
+        |host| Value::Seconds(host.check_ms().map_or(0, u64::from)),
     ),
     (gauge("txlb_server_weight", "Its weight."), |host| {
         Count(u64::from(host.weight))

@@ -221,6 +221,7 @@ mod tests {
         let list = Sessions {
             list: vec![SessionStatus::example(); SHOWN + 3],
             more: 4,
+            is_part: false,
         };
         let mut view = samples::view(&status);
         view.sessions = &list;

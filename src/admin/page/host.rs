@@ -62,7 +62,7 @@ pub(super) fn row(view: &View<'_>, context: &GroupContext<'_>, host: &HostStatus
         number(now).with(el("small").text(&peak))
     };
     let check = host
-        .check_ms
+        .check_ms()
         .map_or("-".to_owned(), |ms| format!("{ms} ms"));
     let tick = tick(view, &keys(context, host), &host_label);
     let row = el("tr").attr("id", &row_id(context, host));

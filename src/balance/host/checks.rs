@@ -2,7 +2,9 @@
 
 use super::{Failure, Health, HealthChange, Member};
 use crate::balance::agent::{Agent, AgentReport};
+use crate::balance::check_result::{CheckHealth, CheckResult};
 use crate::config::Check;
+use std::sync::Arc;
 
 /// How a host stands in one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,6 +41,16 @@ impl CheckState {
             self.verdict = Verdict::Failed;
         }
     }
+
+    fn health(&self, check: &Check) -> CheckHealth {
+        let (rise, fall) = (check.rise, check.fall);
+        let most = rise.saturating_add(fall).saturating_sub(1);
+        let health = match self.verdict {
+            Verdict::Failed => self.passes.min(rise.saturating_sub(1)),
+            Verdict::Open | Verdict::Passed => most.saturating_sub(self.failures).max(rise),
+        };
+        CheckHealth { rise, fall, health }
+    }
 }
 
 impl Member {
@@ -64,6 +76,20 @@ impl Member {
     /// It is no host of the group any more: nobody checks it, or tells it which checks there are.
     pub(in crate::balance) fn forget_checks(&mut self) {
         self.checks.clear();
+    }
+
+    /// A probe or check of it ended so.
+    pub(in crate::balance) fn record_check(&mut self, result: CheckResult) {
+        let counts = result.failure.is_some() && !self.has_failed();
+        self.failed_checks = self.failed_checks.saturating_add(u64::from(counts));
+        self.last_check = Some(result);
+    }
+
+    /// How it stands in the check of `checks` that is nearest to a failure; `None` without checks.
+    pub(in crate::balance) fn check_health(&self, checks: &[Arc<Check>]) -> Option<CheckHealth> {
+        let states = self.checks.iter().zip(checks);
+        let states = states.filter_map(|(state, check)| Some(state.as_ref()?.health(check)));
+        states.min_by_key(|it| (it.health >= it.rise, it.health))
     }
 
     /// Whether checks decide about its health: a session that it accepts proves nothing then.
@@ -132,6 +158,7 @@ impl Member {
 
     /// It is looked at anew.
     pub(super) fn reset_checks(&mut self) {
+        self.last_check = None;
         for state in self.checks.iter_mut().flatten() {
             *state = CheckState::default();
         }

@@ -7,6 +7,7 @@ use self::address::literal_address;
 use self::checks::CheckState;
 use super::HostId;
 use super::agent::Agent;
+use super::check_result::CheckResult;
 use super::early_ends::EarlyEnds;
 use super::health::{Failure, Health, HealthChange};
 use super::host_status::HostStatus;
@@ -63,8 +64,8 @@ pub struct Member {
     health: Health,
     pub(super) since_ms: u64,
     downtime: Downtime,
-    /// How long its last probe or check took, in milliseconds.
-    check_ms: Option<u32>,
+    last_check: Option<CheckResult>,
+    failed_checks: u64,
     missed_heartbeats: u8,
     /// How it stands in each check of its group; `None` for an agent.
     checks: Vec<Option<CheckState>>,
@@ -142,7 +143,8 @@ impl Member {
             health: Health::Untried,
             since_ms: now_ms,
             downtime: Downtime::default(),
-            check_ms: None,
+            last_check: None,
+            failed_checks: 0,
             missed_heartbeats: 0,
             checks: Vec::new(),
             agent: None,
@@ -513,11 +515,6 @@ impl Member {
         self.since_ms = now_ms;
     }
 
-    /// A probe or check of it took so long, in milliseconds.
-    pub(super) fn check_took(&mut self, took_ms: u64) {
-        self.check_ms = Some(u32::try_from(took_ms).unwrap_or(u32::MAX));
-    }
-
     /// Goes on with what another process knew of it. Its health counts for the same address only.
     pub(super) fn restore(&mut self, history: &HostHistory, now_ms: u64) {
         self.total += history.total;
@@ -557,7 +554,9 @@ impl Member {
             since_ms: self.since_ms,
             times_failed: self.downtime.times,
             past_down_ms: self.downtime.past_ms,
-            check_ms: self.check_ms,
+            last_check: self.last_check.as_ref(),
+            failed_checks: self.failed_checks,
+            check_health: None,
             open: self.open,
             peak_open: self.peak_open,
             busy: self.busy,

@@ -2,6 +2,7 @@
 
 use super::{HostId, HostPool};
 use crate::balance::agent::AgentReport;
+use crate::balance::check_result::CheckResult;
 use crate::balance::health::{Failure, HealthChange};
 use crate::balance::host::Member;
 use crate::config::{Check, HostState};
@@ -74,6 +75,13 @@ impl HostPool {
             address: member.address.clone().filter(|_| is_checked),
             has_failed: member.has_failed(),
         })
+    }
+
+    /// A probe or check of a host ended so. What follows from it is not done here.
+    pub(crate) fn record_check(&mut self, id: HostId, result: CheckResult) {
+        if let Some(member) = self.hosts.get_mut(id) {
+            member.record_check(result);
+        }
     }
 
     /// A check of a host at `address` had this result. Ignored if the host or the check is gone, or
@@ -205,6 +213,22 @@ mod tests {
             picked.map_or_else(|| "-".to_owned(), |picked| picked.host.name.clone())
         };
         (0..count).map(|_| pick()).collect()
+    }
+
+    #[test]
+    fn it_is_known_how_near_a_change_a_host_is() {
+        let (without, _) = pool("", HOST);
+        assert_eq!(without.hosts().next().unwrap().check_health, None);
+        let (mut pool, hosts) = pool("<check type='tcp' rise='2' fall='3'/>", HOST);
+        let health = |pool: &HostPool| pool.hosts().next().unwrap().check_health.unwrap();
+        let (failed, passed) = (Err("no"), Ok(()));
+        let mut seen = vec![health(&pool).health];
+        for result in [failed, passed, failed, failed, failed, passed, passed] {
+            check(&mut pool, hosts[0], 0, result);
+            seen.push(health(&pool).health);
+        }
+        assert_eq!(seen, [4, 3, 4, 3, 2, 0, 1, 4]);
+        assert_eq!((health(&pool).rise, health(&pool).fall), (2, 3));
     }
 
     #[test]

@@ -354,13 +354,6 @@ impl HostPool {
         })
     }
 
-    /// A probe or check of a host took so long, in milliseconds.
-    pub fn check_took(&mut self, id: HostId, took_ms: u64) {
-        if let Some(member) = self.hosts.get_mut(id) {
-            member.check_took(took_ms);
-        }
-    }
-
     /// Applies a result to the health of a host. A result is ignored if the host was removed,
     /// or has another address now: a host that was moved away from a dead address must not
     /// fail by sessions that still try it.
@@ -461,7 +454,10 @@ impl HostPool {
 
     /// The configured hosts, in the file's order.
     pub fn hosts(&self) -> impl Iterator<Item = HostStatus<'_>> {
-        self.hosts.members().map(Member::status)
+        self.hosts.members().map(|member| HostStatus {
+            check_health: member.check_health(&self.checks),
+            ..member.status()
+        })
     }
 
     /// The hosts for a health check: in service, with an address, and failed or waiting for their

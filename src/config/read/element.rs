@@ -108,6 +108,11 @@ impl<'a> Element<'a> {
         self.node.range().start
     }
 
+    /// The position of another byte offset of the same file.
+    pub(super) fn position_of(&self, offset: usize) -> Position {
+        Position::at(self.original, offset)
+    }
+
     /// An error at the element.
     pub(super) fn error(&self, kind: ErrorKind) -> Error {
         error_at(self.original, self.offset(), kind)

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::config::{Limit, ListenAddress, ListenHost};
+use super::element::{Element, Findings};
+use crate::config::error::ErrorKind;
+use crate::config::{Control, Limit, ListenAddress, ListenHost};
 
 /// Where the listeners of a file so far stand in it.
 #[derive(Debug, Default)]
@@ -44,6 +46,24 @@ impl ListenPlaces {
             ranges.insert(address.port, (address.last_port, offset));
         }
         Ok(())
+    }
+}
+
+/// Finds the places where control sockets, those of `element`, would take a service's.
+pub(super) fn check_control_sockets(
+    control: &Control,
+    element: &Element<'_>,
+    listens: &ListenPlaces,
+    findings: &mut Findings<'_>,
+) {
+    for path in control.sockets() {
+        let ranges = listens.by_host.get(&ListenHost::Unix(path.into()));
+        for (_, first) in ranges.into_iter().flat_map(BTreeMap::values) {
+            findings.error(element.error(ErrorKind::DuplicateListen {
+                address: format!("unix:{}, wanted for <control>,", path.display()),
+                first: element.position_of(*first),
+            }));
+        }
     }
 }
 

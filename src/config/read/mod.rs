@@ -13,7 +13,7 @@ mod xml;
 use roxmltree::{Document, Node};
 
 use self::element::{Element, Findings, UniqueNames};
-use self::listens::ListenPlaces;
+use self::listens::{ListenPlaces, check_control_sockets};
 use super::attributes::{CONFIG, LOGGING, RESOLVER};
 use super::error::{Errors, Position};
 use super::schema::{NOTE, element_schema};
@@ -85,7 +85,7 @@ fn read_config(root: &mut Element<'_>, findings: &mut Findings<'_>) -> Config {
     };
     let mut names = UniqueNames::default();
     let mut listens = ListenPlaces::default();
-    let (mut manager, mut check_time) = (None, None);
+    let (mut manager, mut check_time, mut control) = (None, None, None);
     for mut child in root.children(findings) {
         match child.name() {
             _ if findings.is_full() => break,
@@ -97,12 +97,18 @@ fn read_config(root: &mut Element<'_>, findings: &mut Findings<'_>) -> Config {
             "admin" => config.admin = Some(sections::read_admin(&mut child, findings)),
             "manager" => manager = Some(child),
             "checktime" => check_time = Some(child),
-            "control" => config.control = sections::read_control(&child, findings),
+            "control" => {
+                config.control = sections::read_control(&child, findings);
+                control = Some(child);
+            }
             "resolver" => config.resolver = child.read(&RESOLVER, (RESOLVER.new)(), findings),
             _ => config.logging = child.read(&LOGGING, (LOGGING.new)(), findings),
         }
     }
     config.manager = sections::read_manager(manager.as_mut(), check_time.as_ref(), findings);
+    if let (Some(sockets), Some(element)) = (&config.control, &control) {
+        check_control_sockets(sockets, element, &listens, findings);
+    }
     let element = manager.as_ref().or(check_time.as_ref());
     warn_of_unchecked_hosts(&config, element.unwrap_or(root).offset(), findings);
     if config.services.is_empty() {

@@ -345,6 +345,11 @@ fn describe_error(error: &XmlError) -> String {
         XmlError::UnexpectedDeclaration(_) => {
             "an XML declaration may only stand at the very beginning".into()
         }
+        XmlError::UnknownToken(at) if (at.row, at.col) == (1, 1) => {
+            "this is not XML: a configuration begins with <config>; txlb.xml(5), COMING FROM, says \
+             what words of HAProxy, nginx and pen are here"
+                .into()
+        }
         XmlError::DtdDetected | XmlError::UnknownToken(_) => {
             "nothing of the kind may stand here".into()
         }

@@ -26,7 +26,14 @@ pub enum Action {
         id: u64,
     },
     /// End sessions.
-    EndSessions(SessionSelection),
+    EndSessions {
+        /// Which.
+        selection: SessionSelection,
+        /// Sessions a second, at most; `None` is all at once.
+        rate: Option<u32>,
+        /// Even if nothing is selected, so that all sessions end.
+        force: bool,
+    },
     /// End sessions of hosts that have more than their share, gradually.
     Rebalance {
         /// The service.
@@ -71,7 +78,7 @@ pub enum Action {
     },
 }
 
-/// Which sessions to end. What is not given selects all.
+/// Which sessions are listed or ended. What is not given selects all.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SessionSelection {
@@ -85,10 +92,6 @@ pub struct SessionSelection {
     pub client: Option<Network>,
     /// Those that have been silent for so long.
     pub idle: Option<Duration>,
-    /// Sessions a second, at most; `None` is all at once.
-    pub rate: Option<u32>,
-    /// Even if nothing is selected, so that all sessions end.
-    pub force: bool,
 }
 
 impl SessionSelection {
@@ -97,6 +100,45 @@ impl SessionSelection {
         let names = [&self.service, &self.group, &self.host];
         names.iter().all(|name| name.is_none()) && self.client.is_none() && self.idle.is_none()
     }
+
+    fn keys() -> Vec<KeySchema> {
+        let others = [
+            optional("client", ValueKind::Network),
+            optional("idle", ValueKind::Seconds),
+        ];
+        part_keys().into_iter().chain(others).collect()
+    }
+
+    fn of(values: &Values) -> SessionSelection {
+        let given = |key| values.text(key).map(str::to_owned);
+        let detached = |key| Some(Value::detached(key, values.text(key)?));
+        SessionSelection {
+            service: given("service"),
+            group: given("group"),
+            host: given("host"),
+            client: detached("client").and_then(|it| it.network().ok()),
+            idle: detached("idle").and_then(|it| it.seconds().ok().flatten()),
+        }
+    }
+
+    /// Adds its values to a command that has its keys.
+    fn add_to(&self, values: Values) -> Values {
+        values
+            .maybe("service", self.service.as_ref())
+            .maybe("group", self.group.as_ref())
+            .maybe("host", self.host.as_ref())
+            .maybe("client", self.client)
+            .maybe("idle", self.idle.map(|idle| seconds_text(Some(idle))))
+    }
+}
+
+/// The keys that select a part of what there is.
+fn part_keys() -> Vec<KeySchema> {
+    vec![
+        optional("service", ValueKind::Service),
+        optional("group", ValueKind::Group),
+        optional("host", ValueKind::Host),
+    ]
 }
 
 /// Which part of the status is shown. What is not given selects all.
@@ -119,8 +161,8 @@ pub struct StatusFilter {
 pub enum Question {
     /// The status.
     Status(StatusFilter),
-    /// The open sessions.
-    Sessions,
+    /// The open sessions, or those that are selected.
+    Sessions(SessionSelection),
     /// Whether new sessions are served.
     Ready {
         /// By this service; by every one if `None`.
@@ -191,14 +233,14 @@ impl Action {
         match self {
             Action::RetryHost { host } => Values::new(&RETRY_HOST).with_host(host),
             Action::EndSession { id } => Values::new(&END_SESSION).with("id", format!("{id:x}")),
-            Action::EndSessions(selection) => Values::new(&END_SESSIONS)
-                .maybe("service", selection.service.as_ref())
-                .maybe("group", selection.group.as_ref())
-                .maybe("host", selection.host.as_ref())
-                .maybe("client", selection.client)
-                .maybe("idle", selection.idle.map(|idle| seconds_text(Some(idle))))
-                .maybe("rate", selection.rate)
-                .with("force", selection.force),
+            Action::EndSessions {
+                selection,
+                rate,
+                force,
+            } => selection
+                .add_to(Values::new(&END_SESSIONS))
+                .maybe("rate", rate.as_ref())
+                .with("force", force),
             Action::Rebalance {
                 service,
                 group,
@@ -248,29 +290,17 @@ pub(super) static END_SESSION: CommandSchema = action(
 pub(super) static END_SESSIONS: CommandSchema = action(
     "endSessions",
     || {
-        vec![
-            optional("service", ValueKind::Service),
-            optional("group", ValueKind::Group),
-            optional("host", ValueKind::Host),
-            optional("client", ValueKind::Network),
-            optional("idle", ValueKind::Seconds),
-            optional("rate", ValueKind::Rate),
-            force(),
-        ]
+        let others = [optional("rate", ValueKind::Rate), force()];
+        SessionSelection::keys().into_iter().chain(others).collect()
     },
     "end the sessions that are selected, at once or so many a second",
     |values| {
-        let given = |key| values.text(key).map(str::to_owned);
-        let detached = |key| Some(Value::detached(key, values.text(key)?));
-        Action::EndSessions(SessionSelection {
-            service: given("service"),
-            group: given("group"),
-            host: given("host"),
-            client: detached("client").and_then(|it| it.network().ok()),
-            idle: detached("idle").and_then(|it| it.seconds().ok().flatten()),
-            rate: detached("rate").and_then(|it| it.rate().ok()),
+        let rate = values.text("rate");
+        Action::EndSessions {
+            selection: SessionSelection::of(values),
+            rate: rate.and_then(|text| Value::detached("rate", text).rate().ok()),
             force: values.is_forced(),
-        })
+        }
     },
 );
 
@@ -301,9 +331,12 @@ impl Value<'_> {
         self.whole_number(0..=u64::MAX, expected)
     }
 
-    /// The word for what is wrong.
+    /// The word for what is wrong, in any case, or a beginning of it that is not too short: a service
+    /// may be called `p`.
     pub(in crate::config) fn problems(&self) -> Result<&'static str, Error> {
-        let is_meant = self.text == PROBLEMS;
+        let head = PROBLEMS.get(..self.text.len());
+        let is_meant = self.text.len() >= SHORTEST_PROBLEMS
+            && head.is_some_and(|head| head.eq_ignore_ascii_case(self.text));
         is_meant
             .then_some(PROBLEMS)
             .ok_or_else(|| self.bad_value(PROBLEMS))
@@ -395,7 +428,7 @@ impl Question {
                 .maybe("group", filter.group.as_ref())
                 .maybe("host", filter.host.as_ref())
                 .maybe("only", filter.problems.then_some(PROBLEMS)),
-            Question::Sessions => Values::new(&SESSIONS),
+            Question::Sessions(selection) => selection.add_to(Values::new(&SESSIONS)),
             Question::Ready { service } => Values::new(&READY).maybe("service", service.as_ref()),
             Question::Config { view } => Values::new(&CONFIG).with("view", view.as_str()),
             Question::Diff => Values::new(&DIFF),
@@ -409,6 +442,9 @@ impl Question {
 /// The word for [`StatusFilter::problems`].
 pub(in crate::config) const PROBLEMS: &str = "problems";
 
+/// Letters of it that are enough.
+const SHORTEST_PROBLEMS: usize = 4;
+
 pub(super) static STATUS: CommandSchema = question(
     "status",
     || {
@@ -416,12 +452,7 @@ pub(super) static STATUS: CommandSchema = question(
             bare: true,
             ..optional("only", ValueKind::Problems)
         };
-        vec![
-            optional("service", ValueKind::Service),
-            optional("group", ValueKind::Group),
-            optional("host", ValueKind::Host),
-            only,
-        ]
+        part_keys().into_iter().chain([only]).collect()
     },
     "show the status, or a part of it: status web:main, status problems",
     |values| {
@@ -435,10 +466,12 @@ pub(super) static STATUS: CommandSchema = question(
     },
 );
 
-pub(super) static SESSIONS: CommandSchema =
-    question("sessions", Vec::new, "show the open sessions", |_| {
-        Question::Sessions
-    });
+pub(super) static SESSIONS: CommandSchema = question(
+    "sessions",
+    SessionSelection::keys,
+    "show the open sessions, or some: sessions web:main/one",
+    |values| Question::Sessions(SessionSelection::of(values)),
+);
 
 pub(super) static READY: CommandSchema = question(
     "ready",

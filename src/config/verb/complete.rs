@@ -4,6 +4,7 @@
 
 use super::line::{PartialLine, QuotedWord, needs_quotes, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
+use super::values::word_pairs;
 use super::{PROBLEMS, View, options};
 use crate::config::listener::{OFF, REQUIRE};
 use crate::config::{
@@ -18,8 +19,9 @@ pub fn last_word(line: &str) -> usize {
 }
 
 /// Choices for the last word of `line`, quoted as in a line. One that ends in `=` needs a value.
-/// Case is ignored for commands and keys. `custom` has the names of custom schedulers.
-pub fn complete(line: &str, config: &Config, custom: &CustomNames) -> Vec<String> {
+/// Case is ignored for commands and keys. `custom` has the names of custom schedulers, `changes`
+/// the generations that can be undone.
+pub fn complete(line: &str, config: &Config, custom: &CustomNames, changes: &[u64]) -> Vec<String> {
     let line = parse_partial_line(line);
     // A line may begin with `json`.
     let words = match line.words.split_first() {
@@ -34,12 +36,10 @@ pub fn complete(line: &str, config: &Config, custom: &CustomNames) -> Vec<String
     };
     let partial = PartialCommand {
         command,
-        given: words
-            .iter()
-            .filter_map(|word| pair(command, word))
-            .collect(),
+        given: words.iter().flat_map(|word| given(command, word)).collect(),
         config,
         custom,
+        changes,
     };
     match line.text.split_once('=') {
         Some((name, value)) => partial.values_of(name, value, line.in_quotes),
@@ -55,15 +55,11 @@ fn commands(line: &PartialLine) -> Vec<String> {
         .collect()
 }
 
-/// A word's key and value, if the command has the key.
-fn pair<'a>(
-    command: &'static CommandSchema,
-    word: &'a str,
-) -> Option<(&'static KeySchema, &'a str)> {
-    match word.split_once('=') {
-        Some((name, value)) => Some((command.key(name)?, value)),
-        None => Some((command.keys().iter().find(|key| key.bare)?, word)),
-    }
+/// The keys and values that a word stands for, as far as the command has the keys.
+fn given(command: &'static CommandSchema, word: &str) -> Vec<(&'static KeySchema, String)> {
+    let pairs = word_pairs(command, word).unwrap_or_default().into_iter();
+    let known = pairs.filter_map(|(name, value)| Some((command.key(name)?, value)));
+    known.collect()
 }
 
 /// Whether `name` begins with `text`, ignoring case.
@@ -75,9 +71,10 @@ fn begins(name: &str, text: &str) -> bool {
 /// A partial command.
 struct PartialCommand<'a> {
     command: &'static CommandSchema,
-    given: Vec<(&'static KeySchema, &'a str)>,
+    given: Vec<(&'static KeySchema, String)>,
     config: &'a Config,
     custom: &'a CustomNames,
+    changes: &'a [u64],
 }
 
 impl<'a> PartialCommand<'a> {
@@ -209,6 +206,7 @@ impl<'a> PartialCommand<'a> {
             ValueKind::Access => to_strings(&[Access::Full.as_str(), Access::ReadOnly.as_str()]),
             ValueKind::View => to_strings(&View::ALL.map(View::as_str)),
             ValueKind::Problems => to_strings(&[PROBLEMS]),
+            ValueKind::Generation => self.changes.iter().map(u64::to_string).collect(),
             ValueKind::Flag | ValueKind::LooseFlag => to_strings(&["true", "false"]),
             ValueKind::OptionName => options().iter().map(|it| it.path.clone()).collect(),
             ValueKind::OptionValue => self.option_value(),
@@ -239,11 +237,11 @@ impl<'a> PartialCommand<'a> {
         }
     }
 
-    fn value(&self, key: &str) -> Option<&'a str> {
+    fn value(&self, key: &str) -> Option<&str> {
         let mut given = self.given.iter();
         given
             .find(|(given, _)| given.name == key)
-            .map(|(_, value)| *value)
+            .map(|(_, value)| value.as_str())
     }
 
     fn service(&self) -> Option<&'a Service> {
@@ -296,6 +294,7 @@ mod tests {
             line,
             &read(FILE.as_bytes()).unwrap().config,
             &CustomNames::None,
+            &[12, 7],
         )
     }
 
@@ -314,6 +313,16 @@ mod tests {
             ("nonsense ", &[]),
             ("status ", &["service=", "group=", "host=", "problems"]),
             ("stat problems ", &["service=", "group=", "host="]),
+            ("stat prob", &["problems"]),
+            ("status web:main ", &["host=", "problems"]),
+            ("status web ", &["group=", "host=", "problems"]),
+            ("status web problems g", &["group="]),
+            ("sessions mail:mx c", &["client="]),
+            ("undo ", &["12", "7", "force="]),
+            ("undo 1", &["12"]),
+            ("undo change=", &["change=12", "change=7"]),
+            ("undo 12 ", &["force="]),
+            ("drainHost web:main/one ", &["wait=", "force="]),
             ("status host=", &[]),
             (
                 "drainHost ",
@@ -447,14 +456,14 @@ mod tests {
             let line = arbitrary::verb(&mut random, &config).line();
             let ends: Vec<_> = line.char_indices().map(|(index, _)| index).collect();
             let end = *random.pick(&ends);
-            for choice in complete(&line[..end], &config, &CustomNames::None) {
+            for choice in complete(&line[..end], &config, &CustomNames::None, &[]) {
                 let whole = format!("{}{choice}", &line[..last_word(&line[..end])]);
                 let words = crate::config::verb::words(&whole).unwrap();
                 assert_eq!(last_word(&whole) + choice.len(), whole.len(), "{whole}");
                 assert!(!words.is_empty());
                 let last = words.last().unwrap();
                 // It is still a choice, and with the same meaning.
-                let again = complete(&whole, &config, &CustomNames::None);
+                let again = complete(&whole, &config, &CustomNames::None, &[]);
                 let mut meant = again
                     .iter()
                     .map(|it| crate::config::verb::words(it).unwrap());

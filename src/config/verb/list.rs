@@ -3,9 +3,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{CommandError, InsertAt};
+use super::apply::service_label;
+use super::{CommandError, GroupKey, InsertAt};
 use crate::config::error::nearest;
-use crate::config::{Group, Host, Service, User};
+use crate::config::redact::Quoted;
+use crate::config::{Config, Group, Host, Service, User};
 
 /// An item with a name that is unique in its list.
 pub(super) trait NamedItem {
@@ -55,12 +57,64 @@ pub(super) fn find_index<T: NamedItem>(
     owner: &str,
 ) -> Result<usize, CommandError> {
     let found = list.iter().position(|item| item.name() == name);
-    found.ok_or_else(|| CommandError::Missing {
+    found.ok_or_else(|| missing(list.iter(), name, owner))
+}
+
+/// The items of `name`, of several lists.
+fn find_all<'a, T: NamedItem>(
+    items: Vec<&'a T>,
+    name: Option<&str>,
+    owner: &str,
+) -> Result<Vec<&'a T>, CommandError> {
+    let Some(name) = name else { return Ok(items) };
+    let is_meant = |item: &&&T| item.name() == name;
+    let found: Vec<_> = items.iter().filter(is_meant).copied().collect();
+    match found.is_empty() {
+        true => Err(missing(items.into_iter(), name, owner)),
+        false => Ok(found),
+    }
+}
+
+/// The error for a name that none of the items has.
+fn missing<'a, T: NamedItem + 'a>(
+    items: impl Iterator<Item = &'a T>,
+    name: &str,
+    owner: &str,
+) -> CommandError {
+    CommandError::Missing {
         what: T::KIND,
         name: name.to_owned(),
         owner: owner.to_owned(),
-        nearest: nearest(name, list.iter().map(NamedItem::name)).map(str::to_owned),
-    })
+        nearest: nearest(name, items.map(NamedItem::name)).map(str::to_owned),
+    }
+}
+
+/// Checks that there is such a service, group and host, of those that are given: the group in that
+/// service or in any, the host in one of these groups.
+///
+/// # Errors
+/// Which one there is not, and what may have been meant.
+pub(crate) fn check_names(
+    config: &Config,
+    service: Option<&str>,
+    group: Option<&str>,
+    host: Option<&str>,
+) -> Result<(), CommandError> {
+    let services = find_all(config.services.iter().collect(), service, "")?;
+    let of_service = service.map(service_label).unwrap_or_default();
+    let groups = services.into_iter().flat_map(|it| &it.groups).collect();
+    let groups = find_all(groups, group, &of_service)?;
+    let of_group = match (group, service) {
+        (None, _) => of_service,
+        (Some(group), None) => format!("group {}", Quoted(group)),
+        (Some(group), Some(service)) => GroupKey {
+            service: service.to_owned(),
+            group: group.to_owned(),
+        }
+        .to_string(),
+    };
+    let hosts: Vec<&Host> = groups.into_iter().flat_map(|it| &it.hosts).collect();
+    find_all(hosts, host, &of_group).map(drop)
 }
 
 /// Checks that no item has this name.
@@ -287,6 +341,52 @@ mod tests {
             ]
         );
         assert_eq!(steps_of("a", ""), []);
+    }
+
+    #[test]
+    fn a_name_is_looked_for_where_it_may_be() {
+        let text = r#"<config>
+  <service name="web"><listen ip="127.0.0.1:80"/>
+    <group name="main" enable="true"><host name="one" ip="10.0.0.1:80"/></group>
+    <group name="spare"><host name="two" ip="10.0.0.2:80"/></group></service>
+  <service name="mail"><listen ip="127.0.0.1:25"/><group name="mx" enable="true"/></service>
+</config>"#;
+        let config = crate::config::read(text.as_bytes()).unwrap().config;
+        let check = |[service, group, host]: [&str; 3]| {
+            let given = |name| Some(name).filter(|name: &&str| !name.is_empty());
+            check_names(&config, given(service), given(group), given(host))
+        };
+        for names in [
+            ["", "", ""],
+            ["web", "", "two"],
+            ["", "spare", "two"],
+            ["", "", "one"],
+            ["mail", "mx", ""],
+        ] {
+            assert_eq!(check(names), Ok(()), "{names:?}");
+        }
+        for (names, expected) in [
+            (
+                ["wbe", "", ""],
+                "there is no service \"wbe\": is \"web\" meant?",
+            ),
+            (
+                ["mail", "main", ""],
+                "service \"mail\" has no group \"main\"",
+            ),
+            (
+                ["", "", "tow"],
+                "there is no host \"tow\": is \"two\" meant?",
+            ),
+            (["mail", "", "one"], "service \"mail\" has no host \"one\""),
+            (["", "main", "two"], "group \"main\" has no host \"two\""),
+            (
+                ["web", "main", "two"],
+                "group \"main\" of service \"web\" has no host \"two\"",
+            ),
+        ] {
+            assert_eq!(check(names).unwrap_err().to_string(), expected);
+        }
     }
 
     #[test]

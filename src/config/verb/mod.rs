@@ -33,6 +33,7 @@ pub use diff::{diff, script};
 pub use error::{CommandError, ParseError};
 pub(crate) use line::quote;
 pub use line::words;
+pub(crate) use list::check_names;
 pub(super) use list::longest_rising_sequence;
 pub use option::{OptionSchema, options};
 

@@ -92,6 +92,13 @@ mod tests {
             ),
             ("status web:main", "status service=web group=main"),
             ("status problems web", "status service=web only=problems"),
+            ("stat Prob web", "status service=web only=problems"),
+            ("status pro", "status service=pro"),
+            ("status only=problem", "status only=problems"),
+            (
+                "sessions web:main/one client=10.0.0.9",
+                "sessions service=web group=main host=one client=10.0.0.9",
+            ),
             (
                 "retryHost a%20b:c%2Fd/e%25",
                 "retryHost service=\"a b\" group=c/d name=e%",

@@ -196,8 +196,8 @@ fn the_error_for_a_wrong_verb_or_key_says_what_would_be_right() {
             "hostAdminUp does not take force=: it takes service= group= name=",
         ),
         (
-            "sessions service=s",
-            "sessions does not take service=: sessions takes nothing",
+            "diff service=s",
+            "diff does not take service=: diff takes nothing",
         ),
         (
             "addUser name=ann",

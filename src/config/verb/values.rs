@@ -48,7 +48,7 @@ impl Command {
 }
 
 /// The keys and values that a word stands for: `key=value`, the value of a bare key, or a place.
-fn word_pairs<'a>(
+pub(super) fn word_pairs<'a>(
     schema: &'static CommandSchema,
     word: &'a str,
 ) -> Result<Vec<(&'a str, String)>, ParseError> {

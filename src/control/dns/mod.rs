@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use self::exchange::Servers;
 use self::files::Environment;
 use self::message::{Answer, Data, Kind, MOST_ALIASES, too_many_aliases};
-use super::members::Question;
+use super::member_questions::Question;
 use super::resolver::Found;
 use crate::config::{Each, Host, Record, SrvRecord};
 

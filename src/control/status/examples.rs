@@ -34,7 +34,9 @@ impl HostStatus {
             peak_per_second: 0,
             times_failed: 0,
             down_ms: 0,
-            check_ms: None,
+            last_check: None,
+            failed_checks: 0,
+            check_health: None,
             failures: 0,
             totals: Totals::default(),
         }

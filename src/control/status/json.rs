@@ -10,8 +10,8 @@ use super::{
 };
 use crate::balance::{HISTOGRAM_MS, Health, Totals};
 use crate::config::{HostAddress, Route};
+use crate::control::draining::DrainingProcess;
 use crate::control::member_count::MemberCount;
-use crate::control::upgrade::DrainingProcess;
 use crate::json::{Json, Object};
 use crate::os::address::Address;
 use crate::relay::RecentEvent;
@@ -213,7 +213,9 @@ fn host(host: &HostStatus) -> Object {
         .with("peak_open", u64::from(host.peak_open))
         .with("times_failed", u64::from(host.times_failed))
         .with("down_ms", host.down_ms)
-        .with("check_ms", host.check_ms.map(u64::from))
+        .with("check_ms", host.check_ms().map(u64::from))
+        .with("check_error", host.check_failure().map(ToString::to_string))
+        .with("failed_checks", host.failed_checks)
         .with("failed_connects", host.failures)
         .with("bytes_to_host", host.totals.bytes_to_host)
         .with("bytes_to_client", host.totals.bytes_to_client)

@@ -2,11 +2,13 @@
 
 #[cfg(test)]
 mod examples;
+mod host;
 mod json;
 mod readiness;
 mod selection;
 pub(super) mod table;
 
+pub use host::HostStatus;
 pub use readiness::Readiness;
 
 use std::path::PathBuf;
@@ -14,12 +16,10 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::data_plane::DataPlane;
+use super::draining::DrainingProcess;
 use super::member_count::MemberCount;
-use super::upgrade::DrainingProcess;
-use crate::balance::{self, Agent, Health, Totals, Wanted};
 use crate::config::verb::GroupKey;
-use crate::config::{self, HostState, Route};
-use crate::non_printing::escape_non_printing;
+use crate::config::{self, Route};
 use crate::os::address::Address;
 use crate::relay::{
     Clock, EndReason, EndedSessions, RecentEvent, ResourceError, ServiceStats, SessionStatus,
@@ -139,69 +139,6 @@ pub struct GroupStatus {
     pub each: Vec<MemberCount>,
 }
 
-/// One host.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct HostStatus {
-    /// Its name.
-    pub name: String,
-    /// Its address, as configured.
-    pub endpoint: String,
-    /// Its resolved address; `None` while its name has none.
-    pub address: Option<Address>,
-    /// Its weight.
-    pub weight: u32,
-    /// What the operator wants of it.
-    pub state: HostState,
-    /// Whether it gets sessions only while no other host of the group can.
-    pub backup: bool,
-    /// Whether it gets none before it has passed a check.
-    pub pending: bool,
-    /// Whether it ends sessions quickly, before its first byte, while others serve.
-    pub suspect: bool,
-    /// The percentage of its share that it has in slow start; `None` without one.
-    pub slow_start_percent: Option<u32>,
-    /// What is seen of it: healthy, failed or untried.
-    pub health: Health,
-    /// When its health changed last, in milliseconds since 1970.
-    pub since_wall_ms: u64,
-    /// How often it has failed.
-    pub times_failed: u32,
-    /// For how long it has failed so far, in milliseconds, the present failure included.
-    pub down_ms: u64,
-    /// How long its last probe or check took, in milliseconds.
-    pub check_ms: Option<u32>,
-    /// Sessions open now.
-    pub open: u32,
-    /// The most sessions that were open at the same time.
-    pub peak_open: u32,
-    /// Those of them that count for schedulers: the host has not ended its side.
-    pub busy: u32,
-    /// Sessions it has served so far.
-    pub total: u64,
-    /// Sessions in each of the last 60 minutes, the oldest first. The last minute is not over.
-    pub recent: Vec<u32>,
-    /// Of these minutes, how many there were since the host was configured: the last ones.
-    pub known_minutes: usize,
-    /// Sessions in ten seconds, at the rate of the last five seconds.
-    pub per_ten_seconds: u32,
-    /// The most sessions of a second.
-    pub peak_per_second: u32,
-    /// Connects that failed so far.
-    pub failures: u64,
-    /// The last failure, and when, in milliseconds since 1970. It stays when the host is healthy
-    /// again.
-    pub last_failure: Option<(String, u64)>,
-    /// What its agent says; `None` if it has none, or that has said nothing.
-    pub agent: Option<Agent>,
-    /// When its last session ended since it was drained or set down, in milliseconds since 1970.
-    pub emptied_wall_ms: Option<u64>,
-    /// The host of the file that stands for it, if it is a member of a name.
-    pub member_of: Option<String>,
-    /// Its bytes and connects.
-    pub totals: Totals,
-}
-
 /// Open sessions.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -210,6 +147,8 @@ pub struct Sessions {
     pub list: Vec<SessionStatus>,
     /// Number of open sessions that are not listed.
     pub more: usize,
+    /// Only sessions that were selected are there.
+    pub is_part: bool,
 }
 
 /// Time of a snapshot. Clocks are read once, not for each host under its group's lock.
@@ -303,7 +242,10 @@ fn group(data_plane: &DataPlane, service: &str, group: &config::Group, now: &Now
     let running = data_plane.running.group(service, &group.name);
     let (open, mut hosts) = running.map_or((0, Vec::new()), |running| {
         let pool = running.pool();
-        (pool.open(), pool.hosts().map(|it| host(now, &it)).collect())
+        (
+            pool.open(),
+            pool.hosts().map(|it| host::host(now, &it)).collect(),
+        )
     });
     let mut each = Vec::new();
     if group.has_templates() {
@@ -322,44 +264,6 @@ fn group(data_plane: &DataPlane, service: &str, group: &config::Group, now: &Now
         open,
         hosts,
         each,
-    }
-}
-
-fn host(now: &Now, status: &balance::HostStatus<'_>) -> HostStatus {
-    HostStatus {
-        name: status.host.name.clone(),
-        endpoint: status.endpoint.to_string(),
-        address: status.address.cloned(),
-        weight: status.weight,
-        state: status.state,
-        backup: status.backup,
-        pending: status.pending,
-        suspect: status.suspect,
-        slow_start_percent: status
-            .slow_start
-            .map(|it| it.percent(now.now_ms))
-            .filter(|percent| *percent < 100),
-        health: status.health.clone(),
-        since_wall_ms: now.wall_ms(status.since_ms),
-        times_failed: status.times_failed,
-        down_ms: status.down_ms(now.now_ms),
-        check_ms: status.check_ms,
-        open: status.open,
-        peak_open: status.peak_open,
-        busy: status.busy,
-        total: status.total,
-        recent: status.recent.by_minute(now.now_ms).to_vec(),
-        known_minutes: status.recent.known_minutes(now.now_ms),
-        per_ten_seconds: status.recent.per_ten_seconds(now.now_ms),
-        peak_per_second: status.recent.peak_per_second(),
-        failures: status.failures,
-        last_failure: status
-            .last_failure
-            .map(|(failure, at_ms)| (failure.to_string(), now.wall_ms(*at_ms))),
-        agent: status.agent.cloned(),
-        emptied_wall_ms: status.emptied_ms.map(|at_ms| now.wall_ms(at_ms)),
-        member_of: None,
-        totals: status.host.counters.sum(),
     }
 }
 
@@ -389,64 +293,6 @@ impl ServiceStatus {
     }
 }
 
-impl HostStatus {
-    /// Whether new sessions may go to it: it is up, has a weight and an address, has not failed, and
-    /// waits for no check, and its agent does not object.
-    pub fn is_usable(&self) -> bool {
-        let in_service = self.state == HostState::Up && self.weight_in_force() > 0 && !self.pending;
-        let agent = self.agent.as_ref();
-        in_service
-            && self.address.is_some()
-            && agent.is_none_or(Agent::takes_sessions)
-            && !matches!(self.health, Health::Failed(_))
-    }
-
-    /// Whether something is wrong with it that no operator wanted: it has failed, is suspect, waits
-    /// for its first check, or has no address.
-    pub fn has_problem(&self) -> bool {
-        let is_failed = matches!(self.health, Health::Failed(_));
-        self.wanted_state() == HostState::Up
-            && (is_failed || self.suspect || self.pending || self.address.is_none())
-    }
-
-    /// Its weight, or the share of it that its agent wants.
-    pub fn weight_in_force(&self) -> u32 {
-        let agent = self.agent.as_ref();
-        agent.map_or(self.weight, |agent| agent.weigh(self.weight))
-    }
-
-    /// What is wanted of it, by the operator or else by its agent.
-    pub fn wanted_state(&self) -> HostState {
-        let by_agent = self.agent.as_ref().map(Agent::wanted);
-        match (self.state, by_agent) {
-            (HostState::Up, Some(Wanted::Drain)) => HostState::Drain,
-            (HostState::Up, Some(Wanted::Maint)) => HostState::Down,
-            (state, _) => state,
-        }
-    }
-}
-
-impl HostStatus {
-    /// What is special about it, in words.
-    pub(crate) fn notes(&self) -> Vec<String> {
-        let suspect = "suspect: it ends sessions before its first byte, while others serve";
-        let flags = [
-            (self.suspect, suspect),
-            (self.pending, "waits for its first check"),
-            (self.backup, "backup"),
-        ];
-        let flags = flags.into_iter().filter(|(holds, _)| *holds);
-        let flags = flags.map(|(_, words)| words.to_owned());
-        let percent = self.slow_start_percent.iter();
-        let slow_start = percent.map(|percent| format!("slow start: {percent} % of its share"));
-        let busy = (self.busy < self.open).then(|| format!("{} busy", self.busy));
-        let agent = self.agent.iter();
-        let agent =
-            agent.map(|agent| format!("agent: {}", escape_non_printing(&agent.to_string())));
-        flags.chain(agent).chain(slow_start).chain(busy).collect()
-    }
-}
-
 impl GroupStatus {
     /// The host of that name.
     pub fn host(&self, name: &str) -> Option<&HostStatus> {
@@ -459,7 +305,8 @@ pub(super) mod tests {
     //! Names of JSON members, which programs rely on.
 
     use super::*;
-    use crate::balance::Failure;
+    use crate::balance::{CheckResult, Failure, Health, Totals};
+    use crate::config::{CheckKind, HostState};
     use crate::json::Json;
     use crate::relay::Topic;
 
@@ -477,7 +324,8 @@ pub(super) mod tests {
             since_wall_ms: 8,
             times_failed: 4,
             down_ms: 700,
-            check_ms: Some(6),
+            last_check: Some(CheckResult::new(CheckKind::Tcp, 6, Some(Failure::TimedOut))),
+            failed_checks: 7,
             open: 1,
             peak_open: 9,
             total: 3,
@@ -571,7 +419,7 @@ pub(super) mod tests {
                 + r#""pending":false,"suspect":true,"slow_start_percent":10,"last_error":"connection refused","#
                 + r#""last_error_ms":9,"agent":null,"emptied_ms":null,"open":1,"busy":0,"total":3,"#
                 + r#""sessions_per_minute":[1,2],"known_minutes":2,"per_ten_seconds":14,"peak_per_second":5,"#
-                + r#""peak_open":9,"times_failed":4,"down_ms":700,"check_ms":6,"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
+                + r#""peak_open":9,"times_failed":4,"down_ms":700,"check_ms":6,"check_error":"no answer within the connect timeout","failed_checks":7,"failed_connects":2,"bytes_to_host":10,"bytes_to_client":18446744073709551615,"#
                 + r#""connects":2,"connect_ms":5,"mean_connect_us":2500"#
         );
         assert!(buckets.starts_with(r#"{"most_ms":1,"connects":0},"#));
@@ -583,6 +431,7 @@ pub(super) mod tests {
         let sessions = Sessions {
             list: vec![SessionStatus::example()],
             more: 3,
+            is_part: false,
         };
         assert_eq!(
             sessions.to_json(),

@@ -4,11 +4,9 @@ use super::{GroupStatus, HostStatus, ServiceStatus, Status};
 use crate::config::verb::StatusFilter;
 
 impl Status {
-    /// The part that a filter selects.
-    ///
-    /// # Errors
-    /// There is nothing of such a name.
-    pub fn selected(mut self, filter: &StatusFilter) -> Result<Status, String> {
+    /// The part that a filter selects: nothing if there is nothing of such a name.
+    #[must_use]
+    pub fn selected(mut self, filter: &StatusFilter) -> Status {
         let is_named = |wanted: &Option<String>, name: &str| {
             wanted.as_ref().is_none_or(|wanted| wanted == name)
         };
@@ -19,21 +17,25 @@ impl Status {
                 .groups
                 .retain(|it| is_named(&filter.group, &it.name));
             for group in &mut service.groups {
-                group.hosts.retain(|it| is_named(&filter.host, &it.name));
+                // The host that stands for members means all of them.
+                group.hosts.retain(|it| {
+                    let template = it.member_of.as_ref().unwrap_or(&it.name);
+                    [template, &it.name]
+                        .into_iter()
+                        .any(|name| is_named(&filter.host, name))
+                });
+                group.each.retain(|it| is_named(&filter.host, &it.name));
             }
         }
         if filter.host.is_some() {
-            self.drop_empty(|group| group.hosts.is_empty());
+            self.drop_empty(|group| group.hosts.is_empty() && group.each.is_empty());
         } else if filter.group.is_some() {
             self.drop_empty(|_| false);
-        }
-        if let Some(missing) = missing(filter).filter(|_| self.services.is_empty()) {
-            return Err(missing);
         }
         if filter.problems {
             self.keep_problems();
         }
-        Ok(self)
+        self
     }
 
     /// Drops such groups, and services without groups.
@@ -65,21 +67,6 @@ fn is_unserved(service: &ServiceStatus, group: &GroupStatus) -> bool {
     service.serves(&group.name) && !group.hosts.iter().any(HostStatus::is_usable)
 }
 
-/// Says that there is nothing of the names; `None` without names.
-fn missing(filter: &StatusFilter) -> Option<String> {
-    let names = [
-        ("service", &filter.service),
-        ("group", &filter.group),
-        ("host", &filter.host),
-    ];
-    let given = names.iter().filter_map(|(what, name)| {
-        let name = name.as_ref()?;
-        Some(format!("{what} {name:?}"))
-    });
-    let given: Vec<_> = given.collect();
-    (!given.is_empty()).then(|| format!("there is no {}", given.join(", ")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +86,10 @@ mod tests {
             suspect: true,
             ..named("s", up)
         };
+        let member = HostStatus {
+            member_of: Some("name".to_owned()),
+            ..named("name@10.0.0.9", up)
+        };
         Status {
             services: vec![
                 ServiceStatus::example(
@@ -108,7 +99,7 @@ mod tests {
                             "main",
                             vec![named("a", up), named("b", drain), suspect],
                         ),
-                        GroupStatus::example("spare", vec![named("a", up)]),
+                        GroupStatus::example("spare", vec![named("a", up), member]),
                         GroupStatus::example("empty", Vec::new()),
                     ],
                 ),
@@ -128,10 +119,7 @@ mod tests {
         let Ok(Command::Question(Question::Status(filter))) = line.parse() else {
             panic!("{line}");
         };
-        let status = match status().selected(&filter) {
-            Ok(status) => status,
-            Err(why) => return why,
-        };
+        let status = status().selected(&filter);
         let groups = status.services.iter().flat_map(|service| {
             let of = |group: &GroupStatus| {
                 let hosts = group.hosts.iter().map(|host| host.name.as_str());
@@ -151,11 +139,9 @@ mod tests {
             ("status web:main/b", "web:main/b"),
             ("status group=main", "web:main/a,b,s fine:main/c"),
             ("status host=a", "web:main/a web:spare/a"),
-            ("status none", "there is no service \"none\""),
-            (
-                "status web:main/none",
-                "there is no service \"web\", group \"main\", host \"none\"",
-            ),
+            ("status host=name", "web:spare/name@10.0.0.9"),
+            ("status none", ""),
+            ("status web:main/none", ""),
         ] {
             assert_eq!(selected(line), shown, "{line}");
         }

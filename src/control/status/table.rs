@@ -7,7 +7,8 @@ use crate::calendar::UtcTime;
 use crate::config::HostState;
 use crate::config::ValueKind;
 use crate::config::verb::{Batch, Command, Verb, options, table as commands};
-use crate::relay::SessionStatus;
+use crate::non_printing::escape_non_printing;
+use crate::relay::{Backend, Escaped, SessionStatus};
 use crate::text::{
     address_ranges, age, bytes, columns as columns_of, count, cut, fill, plural, wrap,
 };
@@ -231,39 +232,56 @@ fn row(cells: [&str; 7], layout: Layout) -> String {
     cut(&row, layout.columns)
 }
 
-/// The open sessions.
+/// The open sessions, a line each. Where that is too wide, the host has a line of its own.
 pub(in crate::control) fn sessions(sessions: &Sessions, columns: usize) -> Vec<String> {
-    let rows: Vec<_> = sessions.list.iter().map(session).collect();
-    let column = |index: usize| longest(rows.iter().map(|row| row[index].as_str()));
-    let layout = Layout::new(columns, [21, 14], [column(0), column(1)]);
-    let mut lines = Vec::new();
-    if !rows.is_empty() {
-        let heads = [
-            "client",
-            "service/host",
-            "age",
-            "idle",
-            "to host",
-            "to cl.",
-            "doing",
-        ];
-        lines.push(session_row(heads, layout));
+    if sessions.list.is_empty() && sessions.more == 0 {
+        let text = match sessions.is_part {
+            true => "no session matches",
+            false => "no session is open",
+        };
+        return vec![text.to_owned()];
     }
+    let columns = columns.max(NARROWEST);
+    let mut rows = vec![SESSION_HEADS.map(str::to_owned)];
+    rows.extend(sessions.list.iter().map(session));
+    let widths: [usize; 8] =
+        std::array::from_fn(|index| longest(rows.iter().map(|row| row[index].as_str())));
+    let is_wide = widths.iter().sum::<usize>() + widths.len() - 1 <= columns;
+    let (heads, rows) = rows.split_at(1);
+    let mut lines = Vec::new();
+    let heads = heads.iter().filter(|_| !rows.is_empty());
+    lines.extend(heads.map(|heads| session_row(heads, widths, is_wide)));
     for (row, session) in rows.iter().zip(&sessions.list) {
-        lines.push(session_row(row.each_ref().map(String::as_str), layout));
-        lines.extend(first_bytes(session).map(|text| cut(&text, layout.columns)));
+        lines.push(session_row(row, widths, is_wide));
+        let host = (!is_wide).then(|| format!("on {}", row[HOST_COLUMN]));
+        let told: Vec<_> = host.into_iter().chain(first_bytes(session)).collect();
+        if !told.is_empty() {
+            lines.extend(wrap(&format!("  {}", told.join("; ")), columns, "    "));
+        }
     }
     if sessions.more > 0 {
-        lines.extend(layout.wrap(&format!("and {} more", sessions.more), ""));
+        lines.push(format!("and {} more", sessions.more));
     }
     lines
+        .iter()
+        .map(|line| cut(line.trim_end(), columns))
+        .collect()
 }
 
-fn session(session: &SessionStatus) -> [String; 7] {
+const SESSION_HEADS: [&str; 8] = [
+    "id", "client", "host", "age", "idle", "to host", "to cl.", "doing",
+];
+
+/// The column that a narrow table leaves out.
+const HOST_COLUMN: usize = 2;
+
+fn session(session: &SessionStatus) -> [String; 8] {
     let host = session.host.as_deref().unwrap_or("-");
+    let group = Backend(&session.service, &session.group);
     [
+        format!("{:x}", session.id),
         session.client.to_string(),
-        format!("{}/{host}", session.service),
+        escape_non_printing(&format!("{group}/{}", Escaped(host))),
         age(session.age_ms),
         age(session.idle_ms),
         bytes(session.bytes_to_host),
@@ -273,23 +291,22 @@ fn session(session: &SessionStatus) -> [String; 7] {
 }
 
 /// What the first bytes of a session's client have told.
-fn first_bytes(session: &SessionStatus) -> Option<String> {
+fn first_bytes(session: &SessionStatus) -> impl Iterator<Item = String> {
     let via = session.via.as_ref().map(|via| format!("via {via}"));
     let name = session.server_name.as_ref();
-    let name = name.map(|name| format!("asks for {name}, gets {}", session.group));
-    let told: Vec<String> = via.into_iter().chain(name).collect();
-    (!told.is_empty()).then(|| format!("  {}", told.join("; ")))
+    let name = name.map(|name| format!("asks for {name}"));
+    via.into_iter().chain(name)
 }
 
-fn session_row(cells: [&str; 7], layout: Layout) -> String {
-    let [client, place, age, idle, to_host, to_client, phase] = cells;
-    let row = format!(
-        "{} {} {age:>6} {idle:>6} {to_host:>7} {to_client:>7} {}",
-        fill(client, layout.first),
-        fill(place, layout.second),
-        cut(phase, 11)
-    );
-    cut(&row, layout.columns)
+/// A row of the table of sessions, figures to the right.
+fn session_row(cells: &[String; 8], widths: [usize; 8], is_wide: bool) -> String {
+    let cells = cells.iter().zip(widths).enumerate();
+    let shown = cells.filter(|(index, _)| is_wide || *index != HOST_COLUMN);
+    let shown = shown.map(|(index, (cell, width))| match index {
+        3..=6 => format!("{cell:>width$}"),
+        _ => fill(cell, width),
+    });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 /// Verbs as a script. Passwords are hidden.
@@ -433,15 +450,32 @@ group main (leastc), enabled: 3 open
         let text = Sessions {
             list: vec![session_status("10.0.0.9:33333", "web")],
             more: 7,
+            is_part: true,
         };
         assert_eq!(
             sessions(&text, WIDTH).join("\n"),
             "\
-client                service/host      age   idle to host  to cl. doing
-10.0.0.9:33333        web/one         2 min    5 s   512 B 1.0 MiB relaying
+id            client         host           age idle to host  to cl. doing
+1000000000002 10.0.0.9:33333 web:main/one 2 min  5 s   512 B 1.0 MiB relaying
 and 7 more"
         );
-        assert_eq!(sessions(&Sessions::default(), WIDTH), [""; 0]);
+        // Nothing is cut for lack of width but what comes last.
+        assert_eq!(
+            sessions(&text, 70).join("\n"),
+            "\
+id            client           age idle to host  to cl. doing
+1000000000002 10.0.0.9:33333 2 min  5 s   512 B 1.0 MiB relaying
+  on web:main/one
+and 7 more"
+        );
+    }
+
+    #[test]
+    fn it_is_said_that_there_is_no_session() {
+        let mut none = Sessions::default();
+        assert_eq!(sessions(&none, WIDTH), ["no session is open"]);
+        none.is_part = true;
+        assert_eq!(sessions(&none, WIDTH), ["no session matches"]);
     }
 
     #[test]
@@ -483,6 +517,7 @@ and 7 more"
         let text = Sessions {
             list: vec![session],
             more: usize::MAX,
+            is_part: false,
         };
         for columns in [20, 40, WIDTH, 100, 400] {
             let lines = status(&scene, columns).into_iter();
@@ -525,10 +560,15 @@ and 7 more"
         let text = Sessions {
             list: vec![session_status(client, "a long name of a service")],
             more: 0,
+            is_part: false,
         };
         let lines = sessions(&text, 160).join("\n");
         assert!(lines.contains(client), "{lines}");
-        assert!(lines.contains("a long name of a service/one "), "{lines}");
-        assert_eq!(sessions(&text, 0)[0].chars().count(), 20);
+        let host = "a%20long%20name%20of%20a%20service:main/one";
+        assert!(lines.contains(&format!(" {host} ")), "{lines}");
+        // However narrow, the id is whole.
+        let narrow = sessions(&text, 0);
+        assert_eq!(narrow[0].chars().count(), 20);
+        assert!(narrow[1].starts_with("1000000000002 "), "{narrow:?}");
     }
 }

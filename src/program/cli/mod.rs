@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use getopts::{Fail, Matches, Options, ParsingStyle};
+use getopts::{Fail, Matches, Options};
 use rustix::process::Signal;
 use table::{CTL_OPTIONS, HELP, OPTIONS, OptionSpec, SYNOPSIS};
 use txlb::config::{
@@ -231,13 +231,11 @@ fn check_arguments(matches: &Matches) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Parses the arguments of `ctl`. Words from the verb on are not options.
+/// Parses the arguments of `ctl`: its options may stand before the verb and behind it.
 fn ctl_options(arguments: impl Iterator<Item = OsString>) -> Result<Command, Exit> {
-    let mut options = options(CTL_OPTIONS.iter().chain([&HELP]));
-    let matches = options
-        .parsing_style(ParsingStyle::StopAtFirstFree)
+    let matches = options(CTL_OPTIONS.iter().chain([&HELP]))
         .parse(arguments)
-        .map_err(|error| usage_error(&error.to_string()))?;
+        .map_err(|error| usage_error(&format!("ctl takes -C SOCKET and --json: {error}")))?;
     if matches.opt_present("h") {
         return Ok(Command::Help);
     }

@@ -81,7 +81,7 @@ pub(super) const HELP: OptionSpec = OptionSpec {
     ..option("h", "", "print this")
 };
 
-/// The options of `ctl`, which come before its verb.
+/// The options of `ctl`, before its verb or behind it.
 pub(super) const CTL_OPTIONS: &[OptionSpec] = &[
     option(
         "C",

@@ -115,16 +115,24 @@ fn a_command_line_is_a_configuration() {
 }
 
 #[test]
-fn a_command_is_taken_as_it_is_from_the_verb_on() {
+fn the_options_of_ctl_stand_before_its_verb_or_behind_it() {
     let words = |line: &[&str]| match parse(line.iter().map(OsString::from)) {
         Ok(Command::Control(errand)) => errand,
         other => panic!("{line:?}: {other:?}"),
     };
-    let errand = words(&["ctl", "setOption", "-C", "value=\"a b\\", "--json", ""]);
+    let errand = words(&["ctl", "setOption", "value=\"a b\\", ""]);
     assert_eq!(errand.socket.to_str(), Some("/run/txlb/control.sock"));
     assert!(!errand.json);
-    let expected = ["setOption", "-C", "value=\"a b\\", "--json", ""];
-    assert_eq!(errand.words, expected);
+    assert_eq!(errand.words, ["setOption", "value=\"a b\\", ""]);
+    for line in ["ctl -C x --json status web", "ctl status -C x web --json"] {
+        let errand = words(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(errand.socket.to_str(), Some("x"), "{line}");
+        assert!(errand.json, "{line}");
+        assert_eq!(errand.words, ["status", "web"], "{line}");
+    }
+    // Behind two dashes nothing is an option.
+    let errand = words(&["ctl", "help", "--", "-C"]);
+    assert_eq!(errand.words, ["help", "-C"]);
     let errand = words(&["ctl", "-C", "x", "--json"]);
     assert_eq!(errand.socket.to_str(), Some("x"));
     assert!(errand.json && errand.words.is_empty());
@@ -204,7 +212,9 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("start", "not understood"),
         ("start diff a b", "\"start\" is not understood"),
         ("-f x ctl status", "ctl comes first"),
-        ("ctl -f x status", "txlb -h"),
+        ("ctl -f x status", "ctl takes -C SOCKET and --json"),
+        ("ctl status --jsno", "ctl takes -C SOCKET and --json"),
+        ("ctl status -C", "Argument to option 'C' missing"),
         ("diff", "two configurations"),
         ("diff a", "two configurations"),
         ("diff a b c", "two configurations"),

@@ -460,7 +460,7 @@ fn no_answer() -> Exit {
 /// Adds the width to a command whose response has tables.
 fn in_columns(line: &str, columns: u16) -> String {
     match line.parse() {
-        Ok(Command::Question(Question::Status(_) | Question::Sessions)) if columns > 0 => {
+        Ok(Command::Question(Question::Status(_) | Question::Sessions(_))) if columns > 0 => {
             format!("columns {columns} {line}")
         }
         _ => line.to_owned(),

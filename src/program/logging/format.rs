@@ -9,6 +9,7 @@ use std::io;
 
 use log::{Level, Record};
 use txlb::calendar::UtcTime;
+use txlb::config::{LogFormat, SessionField, TemplatePart};
 use txlb::json::{Json, Object};
 use txlb::log_targets::{CONTROL, HEALTH, LOGINS, SESSIONS};
 use txlb::non_printing::push_escaped;
@@ -109,10 +110,44 @@ const SYSLOG_LINE: usize = 1024;
 /// The syslog facility "daemon".
 const FACILITY_DAEMON: u8 = 3;
 
+/// How the configuration has messages written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Layout {
+    /// As text.
+    #[default]
+    Text,
+    /// The same; the texts of sessions have a date of their own.
+    DatedSessions,
+    /// Each as an object, which has the date.
+    Json,
+}
+
+impl Layout {
+    /// That of `<logging format>`.
+    pub(super) fn of(format: &LogFormat) -> Layout {
+        let is_date = |part: &TemplatePart| *part == TemplatePart::Field(SessionField::Accepted);
+        match format {
+            LogFormat::Json => Layout::Json,
+            LogFormat::Template(template) if !template.parts().iter().any(is_date) => Layout::Text,
+            LogFormat::Tcplog | LogFormat::Template(_) => Layout::DatedSessions,
+        }
+    }
+
+    /// Whether an entry has its date in itself: each line has one.
+    // Test: each_line_has_one_date.
+    fn is_dated(self, kind: EntryKind) -> bool {
+        match self {
+            Layout::Text => false,
+            Layout::DatedSessions => kind == EntryKind::Session,
+            Layout::Json => true,
+        }
+    }
+}
+
 /// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LineFormat {
-    /// The date in UTC, then the message.
+    /// The date in UTC, unless the message has one, then the message.
     File,
     /// The priority as in sd-daemon(3), then the message. No date: the journal has its own, in
     /// microseconds.
@@ -123,14 +158,14 @@ pub(super) enum LineFormat {
 }
 
 impl LineFormat {
-    /// Appends the line for `entry` to `out`, its message as JSON or as text. The only newline is at
-    /// its end, and syslog messages have none.
-    pub(super) fn put(self, json: bool, entry: &Entry, process: u32, out: &mut String) {
+    /// Appends the line for `entry` to `out`. The only newline is at its end, and syslog messages
+    /// have none.
+    pub(super) fn put(self, layout: Layout, entry: &Entry, process: u32, out: &mut String) {
         let start = out.len();
         let severity = severity(entry.level);
         // Writing to a String cannot fail.
         let _ = match self {
-            LineFormat::File if json => Ok(()),
+            LineFormat::File if layout.is_dated(entry.kind) => Ok(()),
             LineFormat::File => write!(out, "{} ", UtcTime::of(entry.wall_ms).iso()),
             LineFormat::Journal => write!(out, "<{severity}>"),
             LineFormat::Syslog => {
@@ -138,7 +173,7 @@ impl LineFormat {
                 write!(out, "<{priority}>txlb[{process}]: ")
             }
         };
-        if json {
+        if layout == Layout::Json {
             out.push_str(&json_object(entry));
         } else {
             let _ = write!(out, "{:5} ", entry.level);
@@ -184,8 +219,8 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn put(&mut self, format: LineFormat, json: bool, entry: &Entry) {
-        format.put(json, entry, std::process::id(), &mut self.text);
+    pub(super) fn put(&mut self, format: LineFormat, layout: Layout, entry: &Entry) {
+        format.put(layout, entry, std::process::id(), &mut self.text);
         self.ends.push(self.text.len());
     }
 
@@ -280,7 +315,7 @@ mod tests {
 
     fn put(format: LineFormat, entry: &Entry) -> String {
         let mut out = "before\n".to_owned();
-        format.put(false, entry, 17, &mut out);
+        format.put(Layout::Text, entry, 17, &mut out);
         out.strip_prefix("before\n").unwrap().to_owned()
     }
 
@@ -307,10 +342,37 @@ mod tests {
     }
 
     #[test]
+    fn each_line_has_one_date() {
+        use txlb::config::read;
+        let line = |format: &str, kind| {
+            let text = format!("<config><logging format='{format}'/></config>");
+            let config = read(text.as_bytes()).unwrap().config;
+            let layout = Layout::of(&config.logging.format);
+            let mut out = String::new();
+            LineFormat::File.put(layout, &entry(Level::Info, kind, "it is so"), 17, &mut out);
+            out
+        };
+        let date = "2025-11-22T17:02:58.123Z";
+        for (format, has_own) in [
+            ("tcplog", true),
+            ("at %{accepted} of %{client}", true),
+            ("%{client}", false),
+        ] {
+            let dated = format!("{date} INFO  it is so\n");
+            assert_eq!(line(format, EntryKind::Event), dated, "{format}");
+            let expected = if has_own { "INFO  it is so\n" } else { &dated };
+            assert_eq!(line(format, EntryKind::Session), expected, "{format}");
+        }
+        let object = line("json", EntryKind::Session);
+        assert_eq!(object.matches(date).count(), 1, "{object}");
+    }
+
+    #[test]
     fn in_json_each_line_is_an_object() {
         let put = |format: LineFormat, kind, text: &str| {
             let mut out = String::new();
-            format.put(true, &entry(Level::Info, kind, text), 17, &mut out);
+            let entry = entry(Level::Info, kind, text);
+            format.put(Layout::Json, &entry, 17, &mut out);
             out
         };
         let head = r#"{"time":"2025-11-22T17:02:58.123Z","level":"INFO","#;

@@ -19,12 +19,12 @@ use std::{env, io, thread};
 use env_logger::Builder;
 use log::{LevelFilter, Metadata, Record};
 use txlb::calendar::since_1970_ms;
-use txlb::config::{Config, LogFormat};
+use txlb::config::Config;
 use txlb::control::{Commit, Reconfigure};
 use txlb::log_targets;
 use txlb::os::rights::{self, Need};
 
-use format::Entry;
+use format::{Entry, Layout};
 use output::{LogOutput, named_descriptor};
 use writer::Queue;
 
@@ -246,7 +246,7 @@ impl ConfiguredLog {
         config: &Config,
         owner: Option<&Identity>,
     ) -> Result<(), Exit> {
-        self.log.queue.set_json(is_json(config));
+        self.log.queue.set_layout(layout(config));
         let output = match (self.opened_early.take(), owner) {
             (Some(output), _) => Some(output),
             (None, None) => Some(
@@ -310,12 +310,12 @@ impl Reconfigure for ConfiguredLog {
     fn prepare(&mut self, now: &Config, next: &Config) -> Result<Option<Commit>, String> {
         let moves = self.option.is_none() && now.logging.file != next.logging.file;
         let switch = moves.then(|| self.prepare_switch(next)).transpose()?;
-        if switch.is_none() && is_json(now) == is_json(next) {
+        if switch.is_none() && layout(now) == layout(next) {
             return Ok(None);
         }
-        let (log, json) = (self.log.clone(), is_json(next));
+        let (log, layout) = (self.log.clone(), layout(next));
         Ok(Some(Box::new(move || {
-            log.queue.set_json(json);
+            log.queue.set_layout(layout);
             if let Some(switch) = switch {
                 switch();
             }
@@ -344,8 +344,8 @@ impl Reconfigure for ConfiguredLog {
     }
 }
 
-fn is_json(config: &Config) -> bool {
-    config.logging.format == LogFormat::Json
+fn layout(config: &Config) -> Layout {
+    Layout::of(&config.logging.format)
 }
 
 /// Opens a destination; an error says what to do.

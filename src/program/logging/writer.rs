@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,7 @@ use txlb::calendar::since_1970_ms;
 use txlb::log_targets::LOST_LINES;
 use txlb::sync::lock;
 
-use super::format::{Entry, EntryKind, Lines, WriteError};
+use super::format::{Entry, EntryKind, Layout, Lines, WriteError};
 use super::output::LogOutput;
 
 /// Bytes that are gathered before a write; a line is never split for it.
@@ -30,7 +30,7 @@ pub(super) fn run(queue: &Queue, output: LogOutput) {
     loop {
         let now_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let pending = queue.take();
-        writer.json = queue.json.load(Ordering::Relaxed);
+        writer.layout = queue.lock().layout;
         if pending.is_empty() {
             writer.write_due_summaries(now_ms);
             writer.flush();
@@ -44,8 +44,7 @@ pub(super) fn run(queue: &Queue, output: LogOutput) {
 /// The output, and lines that are gathered for it.
 struct Writer {
     output: LogOutput,
-    /// Lines are written as JSON.
-    json: bool,
+    layout: Layout,
     gathered: Lines,
     repeats: RepeatLimiter,
     /// Lines that were lost since the last report.
@@ -58,7 +57,7 @@ impl Writer {
     fn new(output: LogOutput) -> Writer {
         Writer {
             output,
-            json: false,
+            layout: Layout::default(),
             gathered: Lines::default(),
             repeats: RepeatLimiter::default(),
             lost: 0,
@@ -106,7 +105,7 @@ impl Writer {
     }
 
     fn put(&mut self, entry: &Entry) {
-        self.gathered.put(self.output.format, self.json, entry);
+        self.gathered.put(self.output.format, self.layout, entry);
         if self.gathered.bytes() >= BUFFER {
             self.flush();
         }
@@ -117,7 +116,7 @@ impl Writer {
         if had_lost {
             let text = format!("{} log lines were lost", self.lost);
             let entry = own_entry(Level::Warn, text);
-            self.gathered.put(self.output.format, self.json, &entry);
+            self.gathered.put(self.output.format, self.layout, &entry);
         }
         if self.gathered.is_empty() {
             return;
@@ -264,13 +263,13 @@ pub(super) const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
-    /// Lines are written as JSON, also those that wait.
-    json: AtomicBool,
 }
 
 #[derive(Default)]
 struct State {
     pending: Pending,
+    /// Of all lines that are not written yet.
+    layout: Layout,
     /// Everything is written, and the thread waits.
     idle: bool,
 }
@@ -309,9 +308,9 @@ impl Queue {
         lock(&self.state)
     }
 
-    /// Sets whether lines are written as JSON.
-    pub(super) fn set_json(&self, json: bool) {
-        self.json.store(json, Ordering::Relaxed);
+    /// Sets how lines are written, also those that wait.
+    pub(super) fn set_layout(&self, layout: Layout) {
+        self.lock().layout = layout;
     }
 
     fn add(&self, what: impl FnOnce(&mut Pending)) {

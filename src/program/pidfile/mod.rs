@@ -287,7 +287,9 @@ impl RunningProcess {
                 _ => Exit::OTHER,
             };
             let advice = match status {
-                Exit::NO_FILE => ": is txlb running? (-p says where its PID file is)",
+                Exit::NO_FILE => {
+                    ": is txlb running? (-p says where its PID file is; in the foreground there is one only with -p)"
+                },
                 _ => "",
             };
             let path = path.display();

@@ -8,10 +8,12 @@
 //! 2. The new one has read its configuration and bound its listeners, and says `prepared`; or
 //!    `failed` and why.
 //! 3. The old one sends what it knows (`control/history`).
-//! 4. The new one serves, and says `ready`.
+//! 4. The new one serves, and says `ready`; in further lines, if the offer asks for that, which
+//!    descriptors it has no use for.
 //! 5. The old one lets go of everything, and says `yours`. Or it says `no`: then the new one ends,
 //!    even if the helper is gone, which would end it.
-//! 6. Once a second the old one tells how many sessions it has left, until it ends.
+//! 6. Once a second the old one tells how many sessions it has left, and what those before it told,
+//!    until it ends. Its connections to these are among the descriptors, for the time after that.
 //!
 //! Decision 0034 says why.
 
@@ -28,7 +30,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{io, process};
 
 use txlb::calendar::since_1970_ms;
-use txlb::control::{DrainingProcess, Handle, Offer, Predecessors};
+use txlb::control::{DrainingProcess, Handle, Offer, Predecessors, Successor};
 use txlb::non_printing::escape_non_printing;
 use txlb::os::passing::{receive_message, send_descriptor, send_message};
 use txlb::sync::lock;
@@ -55,6 +57,9 @@ const REFUSAL: &[u8] = b"no";
 
 /// The version of the protocol. A higher one may have more lines, which older ones skip.
 const VERSION: u32 = 1;
+
+/// The line of an offer that asks which of the descriptors are not wanted.
+const ASKS_UNWANTED: &str = "asks unwanted";
 
 /// The longest text of an error, or of a report, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
@@ -120,7 +125,7 @@ impl Upgrades {
         let started = self.bring_up(&offer, handle);
         // The PID file among it is locked until the last descriptor of it is closed.
         drop(offer);
-        let (process, channel) = match started {
+        let (successor, channel) = match started {
             Ok(started) => started,
             Err(why) => {
                 handle.upgrade_ended(Err(why));
@@ -130,8 +135,9 @@ impl Upgrades {
         };
         // While systemd listens to this process, and before it drains: that this one stops is no
         // stop of the unit.
+        let process = successor.process;
         self.supervisor.hand_over(process);
-        let owes_reload = handle.upgrade_ended(Ok(process));
+        let owes_reload = handle.upgrade_ended(Ok(successor));
         let last = if owes_reload { "yours reload" } else { "yours" };
         if let Err(error) = send_message(&channel, last.as_bytes()) {
             log::warn!("process {process} is not told that it may go on: {error}");
@@ -141,7 +147,7 @@ impl Upgrades {
     }
 
     /// Starts the new process, and brings it so far that it serves.
-    fn bring_up(&self, offer: &Offer, handle: &Handle) -> Result<(u32, UnixStream), String> {
+    fn bring_up(&self, offer: &Offer, handle: &Handle) -> Result<(Successor, UnixStream), String> {
         let mut helper = lock(&self.helper);
         let deadline = Instant::now() + TIMEOUT;
         let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
@@ -156,8 +162,8 @@ impl Upgrades {
             Err(error) => Err(Failure::Other(error.to_string())),
         };
         match ready {
-            Ok(()) if offer.consent.give() => match helper.commit() {
-                Ok(()) => Ok((process, ours)),
+            Ok(unwanted) if offer.consent.give() => match helper.commit() {
+                Ok(()) => Ok((Successor { process, unwanted }, ours)),
                 Err(why) => {
                     refuse(&ours);
                     Err(why)
@@ -182,9 +188,8 @@ impl Upgrades {
         let since_ms = since_1970_ms(SystemTime::now());
         let _ = channel.set_write_timeout(Some(TIMEOUT));
         loop {
-            let open = handle.status().open;
             let mut all = self.predecessors.list();
-            all.push(DrainingProcess::new(process::id(), open, since_ms));
+            all.push(DrainingProcess::new(process::id(), handle.open(), since_ms));
             let text = DrainingProcess::encode(&all);
             if send_message(channel, text.as_bytes()).is_err() {
                 return;
@@ -241,12 +246,13 @@ impl Failure {
     }
 }
 
+/// Returns the names of descriptors that the new process has no use for.
 fn converse(
     channel: &UnixStream,
     offer: &Offer,
     handle: &Handle,
     deadline: Instant,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let error = |error: io::Error| Failure::of(&error);
     limit_wait(channel, deadline)?;
     send_message(channel, offer_text(offer).as_bytes()).map_err(error)?;
@@ -275,14 +281,18 @@ fn limit_wait(channel: &UnixStream, deadline: Instant) -> Result<(), Failure> {
     limited.map_err(|error| Failure::Other(error.to_string()))
 }
 
-fn expect(channel: &UnixStream, word: &str, deadline: Instant) -> Result<(), Failure> {
+/// Waits for a word. Returns the lines after it.
+fn expect(channel: &UnixStream, word: &str, deadline: Instant) -> Result<Vec<String>, Failure> {
     limit_wait(channel, deadline)?;
     let message = receive_message(channel, MAX_TEXT).map_err(|error| Failure::of(&error))?;
     let message = String::from_utf8_lossy(&message).into_owned();
-    match message.strip_prefix("failed ") {
-        Some(why) => Err(Failure::Told(why.to_owned())),
-        None if message == word => Ok(()),
-        None => Err(Failure::Other(
+    if let Some(why) = message.strip_prefix("failed ") {
+        return Err(Failure::Told(why.to_owned()));
+    }
+    let mut lines = message.lines();
+    match lines.next() == Some(word) {
+        true => Ok(lines.map(str::to_owned).collect()),
+        false => Err(Failure::Other(
             "it answers what is not understood".to_owned(),
         )),
     }
@@ -291,7 +301,7 @@ fn expect(channel: &UnixStream, word: &str, deadline: Instant) -> Result<(), Fai
 /// The lines of an offer. The configuration comes last, since it has lines of its own.
 fn offer_text(offer: &Offer) -> String {
     let mut text = format!(
-        "txlb-upgrade {VERSION}\nprocess {}\nworkers {}\n",
+        "txlb-upgrade {VERSION}\nprocess {}\nworkers {}\n{ASKS_UNWANTED}\n",
         process::id(),
         offer.workers
     );

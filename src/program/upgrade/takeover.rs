@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use txlb::control::{DrainingProcess, File, Handle, Known, Predecessors, Signal};
 use txlb::os::passing::{receive_descriptor, receive_message, send_message};
 use txlb::os::{handed_over, resources};
 
-use super::{MAX_TEXT, REFUSAL, TIMEOUT};
+use super::{ASKS_UNWANTED, MAX_TEXT, REFUSAL, TIMEOUT};
 use crate::exit::Exit;
 
 /// Environment variable that marks the new process. Its value is the process ID of the helper that
@@ -49,6 +50,8 @@ struct ReceivedOffer {
     workers: usize,
     file_checksum: Option<u32>,
     descriptors: Vec<String>,
+    /// Whether it asks which of these are not wanted.
+    asks_unwanted: bool,
     config: Option<String>,
 }
 
@@ -67,6 +70,7 @@ impl ReceivedOffer {
             return Err("the process that is to be replaced is not understood".to_owned());
         }
         for line in lines {
+            offer.asks_unwanted |= line == ASKS_UNWANTED;
             match line.split_once(' ') {
                 Some(("process", number)) => offer.process = number.parse().unwrap_or_default(),
                 Some(("workers", number)) => offer.workers = number.parse().unwrap_or_default(),
@@ -160,7 +164,13 @@ impl Takeover {
     /// # Errors
     /// The other process is gone before it could know, or does not want this one.
     pub(crate) fn ready(&self, handle: &Handle, predecessors: &Predecessors) -> Result<(), Exit> {
-        self.send("ready")?;
+        let channel = self.channel.try_clone();
+        let channels = channel.map(|channel| predecessors.add(self.offer.process, channel));
+        let unwanted = match self.offer.asks_unwanted {
+            true => handed_over::not_taken(),
+            false => Vec::new(),
+        };
+        self.send(&ready_text(unwanted))?;
         // If it ends without a word nobody else serves, so this process goes on. So it does if the
         // other one is silent: a refusal comes sooner.
         let _ = self.channel.set_read_timeout(Some(RELEASE_TIMEOUT));
@@ -182,12 +192,10 @@ impl Takeover {
         if word == b"yours reload" {
             handle.signal(Signal::Reload);
         }
-        let (process, predecessors) = (self.offer.process, predecessors.clone());
+        let predecessors = predecessors.clone();
         let follower = thread::Builder::new().name("predecessor".to_owned());
-        let started = self
-            .channel
-            .try_clone()
-            .and_then(|channel| follower.spawn(move || follow(process, &channel, &predecessors)));
+        let started =
+            channels.and_then(|channels| follower.spawn(move || follow(channels, &predecessors)));
         if let Err(error) = started {
             log::warn!("what the replaced process still serves is not known: {error}");
         }
@@ -216,15 +224,31 @@ impl Takeover {
     }
 }
 
-/// Follows what the replaced process tells, until it ends.
-fn follow(process: u32, channel: &UnixStream, predecessors: &Predecessors) {
-    let _ = channel.set_read_timeout(None);
-    while let Ok(report) = receive_message(channel, MAX_TEXT) {
-        let report = String::from_utf8_lossy(&report);
-        predecessors.set(process, DrainingProcess::decode(&report));
+/// That this process serves, and what it has no use for, as far as there is room for it.
+fn ready_text(unwanted: Vec<String>) -> String {
+    let mut text = "ready".to_owned();
+    for name in unwanted {
+        if text.len() + name.len() < MAX_TEXT {
+            text += "\n";
+            text += &name;
+        }
     }
-    predecessors.remove(process);
-    log::info!("the replaced process {process} has ended");
+    text
+}
+
+/// Follows what replaced processes tell, the newest until it ends, then the one before it.
+fn follow(channels: Vec<(u32, Arc<UnixStream>)>, predecessors: &Predecessors) {
+    for (process, channel) in channels.into_iter().rev() {
+        let _ = channel.set_read_timeout(None);
+        // If one ended while it read what the one before it told, that one is not understood any
+        // more, and taken for ended, too.
+        while let Ok(report) = receive_message(&channel, MAX_TEXT) {
+            let report = String::from_utf8_lossy(&report);
+            predecessors.set(process, DrainingProcess::decode(&report));
+        }
+        predecessors.remove(process);
+        log::info!("the replaced process {process} has ended");
+    }
 }
 
 fn receive() -> io::Result<Takeover> {
@@ -254,7 +278,7 @@ mod tests {
 
     #[test]
     fn an_offer_is_taken_as_far_as_it_is_understood() {
-        let text = "txlb-upgrade 7\nprocess 12\nworkers 2\nnews a b\nfile 0000abcd\n\
+        let text = "txlb-upgrade 7\nprocess 12\nworkers 2\nnews a b\nfile 0000abcd\nasks unwanted\n\
                     descriptor web 127.0.0.1:80\ndescriptor x\nconfig\n<config>\n</config>\nconfig\n";
         let offer = ReceivedOffer::parse(text).unwrap();
         let expected = ReceivedOffer {
@@ -262,11 +286,27 @@ mod tests {
             workers: 2,
             file_checksum: Some(0xabcd),
             descriptors: vec!["web 127.0.0.1:80".to_owned(), "x".to_owned()],
+            asks_unwanted: true,
             config: Some("<config>\n</config>\nconfig\n".to_owned()),
         };
         assert_eq!(offer, expected);
         for wrong in ["", "txlb-upgrade", "txlb-upgrade x", "GET / HTTP/1.1"] {
             assert!(ReceivedOffer::parse(wrong).is_err(), "{wrong}");
         }
+        let older = ReceivedOffer::parse("txlb-upgrade 1\nprocess 12\n").unwrap();
+        assert!(!older.asks_unwanted);
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_told_as_far_as_there_is_room() {
+        let names = |lengths: &[usize]| lengths.iter().map(|it| "x".repeat(*it)).collect();
+        assert_eq!(ready_text(names(&[])), "ready");
+        assert_eq!(ready_text(names(&[1, 2])), "ready\nx\nxx");
+        let most = ready_text(names(&[MAX_TEXT, MAX_TEXT - 20, 3, 100]));
+        assert!(
+            most.len() <= MAX_TEXT && most.ends_with("x\nxxx"),
+            "{}",
+            most.len()
+        );
     }
 }

@@ -393,7 +393,11 @@ impl Simulation {
             let (parts, received) = channel();
             worker.expect_list(received, room);
             let room = Arc::new(AtomicUsize::new(room));
-            worker.post(WorkerMessage::List(SessionListRequest { parts, room }));
+            worker.post(WorkerMessage::List(SessionListRequest {
+                parts,
+                room,
+                filter: SessionFilter::default(),
+            }));
         }
     }
 

@@ -48,7 +48,10 @@ function __txlb_live
     set -l words (commandline -opc)
     set -l socket
     set -l at (contains -i -- -C $words); and set socket -C $words[(math $at + 1)]
-    set -l given (string match -r -- '.*[=:].*' $words)
+    # What stands behind the verb, without options.
+    set -l from (contains -i -- $argv[1] $words)
+    set -l given (string match -v -- '-*' $words[(math $from + 1)..-1])
+    set -q socket[2]; and set given (string match -v -- $socket[2] $given)
     set -l line (string join ' ' -- $argv[1] $given (commandline -ct))
     txlb ctl $socket complete "line=$line" 2>/dev/null | string match -v -- '*"*'
 end

@@ -65,10 +65,13 @@ pub(crate) fn printed(scene: &Scene) -> String {
     shown
 }
 
-/// JSON, one value a line, without session IDs.
+/// JSON, one value a line, without session IDs and the results of checks, which depend on the time.
 fn values(json: &str) -> String {
     let lines = lines_of_json(json);
-    let line = |line: &str| between(line, "\"id\":\"", "\"", "ID") + "\n";
+    let line = |line: &str| {
+        let line = between(line, "\"id\":\"", "\"", "ID");
+        between(&line, "\"check_error\":", ",", "ERROR") + "\n"
+    };
     lines.lines().map(line).collect()
 }
 
@@ -101,11 +104,13 @@ pub(crate) fn columns(scene: &Scene) -> String {
         .map(|column| format!("{column},\n"))
         .collect();
     for line in lines {
-        let cell = |cell: &str| match cell.parse::<i64>() {
-            Ok(_) => "N".to_owned(),
-            Err(_) => cell.to_owned(),
+        // What the last check of a host said depends on the time.
+        let cell = |(index, cell): (usize, &str)| match header.split(',').nth(index) {
+            Some(check @ ("check_status" | "check_desc" | "last_chk")) => check.to_owned(),
+            _ if cell.parse::<i64>().is_ok() => "N".to_owned(),
+            _ => cell.to_owned(),
         };
-        let cells: Vec<_> = line.split(',').map(cell).collect();
+        let cells: Vec<_> = line.split(',').enumerate().map(cell).collect();
         shown += &(cells.join(",") + "\n");
     }
     shown

@@ -83,6 +83,7 @@ fn nasty_status() -> (Status, Sessions) {
     let sessions = Sessions {
         list: list.collect(),
         more: usize::MAX / 2,
+        is_part: false,
     };
     (status, sessions)
 }

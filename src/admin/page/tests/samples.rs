@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::super::{Query, View};
-use crate::balance::{Failure, Totals};
-use crate::config::{Access, HostState};
+use crate::balance::{CheckResult, Failure, Totals};
+use crate::config::{Access, CheckKind, HostState};
 use crate::control::{
     EndReason, GroupStatus, Health, HostStatus, Outcome, RecentEvent, ServiceStatus, SessionStatus,
     Sessions, Status, Topic,
@@ -18,6 +18,7 @@ pub(in super::super) const NOW_MS: u64 = 1_795_366_978_123;
 static NOBODY: Sessions = Sessions {
     list: Vec::new(),
     more: 0,
+    is_part: false,
 };
 
 static EVERY_TEN_SECONDS: LazyLock<Query> =
@@ -76,7 +77,7 @@ pub(in super::super) fn busy(name: &str, number: u32) -> HostStatus {
         peak_open: 9 + number,
         per_ten_seconds: 7 + number,
         peak_per_second: 4 + number,
-        check_ms: Some(number),
+        last_check: Some(CheckResult::new(CheckKind::Tcp, number.into(), None)),
         total: 20_000 + u64::from(number) * 1_234,
         recent: (0..60).map(wave).collect(),
         totals,
@@ -204,5 +205,6 @@ pub(super) fn sessions() -> Sessions {
     Sessions {
         list: (0..12).map(session).collect(),
         more: 0,
+        is_part: false,
     }
 }

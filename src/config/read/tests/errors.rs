@@ -106,6 +106,34 @@ fn wrong_hosts() {
 }
 
 #[test]
+fn a_control_socket_where_a_service_listens() {
+    let with = |path: &str, control: &str| {
+        format!(
+            "<config><service name='s'><listen ip='unix:{path}'/><group name='g' enable='1'/>\
+             </service>\n{control}</config>"
+        )
+    };
+    let taken = |at: &str, path: &str| {
+        format!("{at}: unix:{path}, wanted for <control>, is listened on already, at 1:35")
+    };
+    let default = "/run/txlb/control.sock";
+    for (text, expected) in [
+        (with("/s", "<control socket='/s'/>"), taken("2:1", "/s")),
+        (
+            with("/a", "<control socket='/s' ampSocket='/a'/>"),
+            taken("2:1", "/a"),
+        ),
+        (with(default, "<control/>"), taken("2:1", default)),
+    ] {
+        let errors = read(text.as_bytes()).unwrap_err();
+        assert_eq!(errors.to_string(), expected, "{text}");
+    }
+    for text in [with("/s", "<control socket='/t'/>"), with(default, "")] {
+        read(text.as_bytes()).unwrap();
+    }
+}
+
+#[test]
 fn wrong_ranges_of_ports() {
     check(
         in_service,
@@ -421,6 +449,11 @@ fn wrong_xml() {
             (
                 "<config>\nü</konfig>",
                 "2:2: </konfig> where </config> should be",
+            ),
+            (
+                "global\n  maxconn 100",
+                "1:1: this is not XML: a configuration begins with <config>; txlb.xml(5), COMING FROM, \
+                 says what words of HAProxy, nginx and pen are here",
             ),
             (
                 "<config/>\n<config/>",
