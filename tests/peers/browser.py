@@ -1,9 +1,9 @@
 """The admin page in Chromium, driven by Playwright: the scenarios.
 
 Arguments: a scenario, the page's address, the service's address, the configuration
-file, and four places at which this script is the hosts. It prints what it sees, and
-ends with an error at the first thing that is wrong. Who watches the browser meanwhile
-is in browser_scene.py.
+file, and four addresses at which this script is the hosts. It prints what it sees, and
+ends with an error at the first thing that is wrong. browser_scene.py watches the browser
+meanwhile.
 """
 
 import re
@@ -210,7 +210,7 @@ def refresh_switch(scene):
         expect(switch).to_be_checked()
         expect(time).not_to_have_text(first)
         expect(page.locator("#refreshed")).to_contain_text("last at")
-        figures, asked = page.locator(".service > .figures"), []
+        figures, asked = page.locator(".service > .head > .figures"), []
         # There is a second until the next one.
         with page.expect_response("**/live*"):
             pass
@@ -292,7 +292,7 @@ def pointed_at(scene):
         page.clock.fast_forward(3000)
         page.evaluate("fetch('/healthz')")
         assert asked == ["/healthz"] and drain.bounding_box() == place, asked
-        # Who only left the pointer there is not waited for without end.
+        # A pointer that only rests there holds nothing back for long.
         page.clock.fast_forward(10000)
         expect(row(page, "zero")).to_be_visible()
         assert drain.bounding_box() != place
@@ -323,6 +323,7 @@ def nasty_names(scene):
         expect(page.locator("#verdict a")).to_have_text(f"{service}:{place}/{shown}")
         first = page.locator(".hosts tbody tr").first
         expect(first.locator(".state")).to_have_text("failed")
+        first.locator("summary").click()
         press(first, "Drain")
         notice(page, "drainHost")
         expect(first.locator(".state")).to_have_text("drained")
@@ -340,7 +341,7 @@ def nasty_names(scene):
 
 def refresh_without_script(scene):
     with scene.page(java_script_enabled=False) as page:
-        figures = page.locator(".service > .figures")
+        figures = page.locator(".service > .head > .figures")
         scene.visit(2)
         expect(figures).to_contain_text(" 2 in all")
         # What would be lost by it is not there, but where it is not refreshed.
@@ -496,6 +497,44 @@ def narrow(scene):
     for width in (320, 641, 768, 1024, 1121, 1920):
         with scene.page(viewport={"width": width, "height": 900}) as page:
             fits(page)
+
+
+def many_hosts(scene):
+    scene.visit(9)
+    scene.hosts[1].stop()
+    scene.visit(25)
+    for width, height in ((1280, 800), (1440, 900)):
+        with scene.page(viewport={"width": width, "height": height}) as page:
+            fits(page)
+            expect(page.locator("#tools")).to_contain_text("300 hosts")
+            expect(page.locator("tr.failed").first).to_be_visible()
+            picture(page, f"many-{width}")
+            screens = page.evaluate("document.documentElement.scrollHeight / innerHeight")
+            rows = page.evaluate("""() => [...document.querySelectorAll(".hosts tbody tr")]
+                .filter((row) => row.getClientRects().length).map((row) => {
+                    const [cell, name] = [row.cells[1], row.querySelector("bdi")];
+                    const whole = name.offsetWidth <= cell.clientWidth;
+                    return [row.getBoundingClientRect().height, name.getClientRects().length,
+                            whole || name.title === name.textContent, name.textContent];
+                })""")
+            say(f"{len(rows)} rows, {screens:.1f} screens of {width} x {height}")
+            assert screens < 10, screens
+            for tall, lines, whole, name in rows:
+                assert 28 <= tall <= 34 and lines == 1 and whole, (tall, lines, whole, name)
+            # Hosts without a problem are unfolded by a press, and stay so. What is not seen is
+            # not ticked.
+            name = "Tick all shown hosts of shop9:main"
+            page.get_by_role("checkbox", name=name).check()
+            expect(page.locator("#ticked")).to_have_text("10 ticked hosts:")
+            seen = page.locator("section[id='g.shop9.main'] tbody tr:visible")
+            expect(seen).to_have_count(10)
+            unfold(group(page, "main").last, "15 more hosts without a problem")
+            expect(seen).to_have_count(25)
+            time = page.locator("#facts time")
+            before = time.inner_text()
+            expect(time).not_to_have_text(before)
+            expect(seen).to_have_count(25)
+            expect(page.locator("#ticked")).to_have_text("10 ticked hosts:")
 
 
 def filter_and_tick(scene):

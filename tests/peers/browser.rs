@@ -1,12 +1,13 @@
-//! The admin page as a person meets it: in a real browser, with a mouse, with a keyboard,
-//! on a phone, and without its script.
+//! The admin page in a real browser: with a mouse, with a keyboard, on a phone, and without its
+//! script.
 //!
-//! What is done there, and what is expected, is in `peers/browser.py`; here is what it is
-//! done to. The tests are ignored unless asked for: they need Debian's Chromium, and
+//! The scenarios are in `peers/browser.py`; this file starts the balancers on which they are
+//! played. The tests are ignored unless asked for: they need Debian's Chromium, and
 //! Playwright for the Python that `TXLB_BROWSER_PYTHON` names, or for the one in
 //! `target/browser`.
 #![cfg(feature = "https")]
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
@@ -14,7 +15,7 @@ use crate::support::host::Place;
 use crate::support::http::{USERS, page_of};
 use crate::support::txlb::Txlb;
 
-/// A running txlb, and the places of its hosts. The script is the hosts: it listens there
+/// A running txlb, and the addresses of its hosts. The script is the hosts: it listens there
 /// when they are to be up.
 struct Scene {
     txlb: Txlb,
@@ -32,13 +33,11 @@ const NASTY: [&str; 3] = [
 ];
 
 impl Scene {
-    /// Starts txlb with an admin page of these attributes.
+    /// Starts txlb with two groups in a service, and an admin page of these attributes.
     fn start([service, group, host]: [&str; 3], attributes: &str) -> Scene {
-        let places: Vec<_> = (0..4).map(|_| Place::new()).collect();
-        let [one, two, three, four] = [0, 1, 2, 3].map(|index: usize| places[index].address());
-        let config = format!(
-            "<config>
-  <!-- The shop. Ask before you touch it. -->
+        let services = |[one, two, three, four]: [SocketAddr; 4]| {
+            format!(
+                "  <!-- The shop. Ask before you touch it. -->
   <service name=\"{service}\">
     <listen ip=\"127.0.0.1:0\"/>
     <group name=\"{group}\" scheduler=\"roundr\" enable=\"true\">
@@ -50,7 +49,49 @@ impl Scene {
       <host name=\"four\" ip=\"{four}\"/>
     </group>
   </service>
-  <admin>
+"
+            )
+        };
+        Scene::of(services, attributes)
+    }
+
+    /// Starts txlb with 300 hosts in ten services.
+    fn of_many() -> Scene {
+        Scene::of(
+            |places| {
+                let service = |number: usize| {
+                    let hosts = (1..25).map(|host| {
+                        let address = places[host % places.len()];
+                        format!("<host name=\"database-{host:03}.prod\" ip=\"{address}\"/>")
+                    });
+                    let long = "a-name-that-goes-on-".repeat(5);
+                    let spare = (1..6).map(|host| {
+                        let address = format!("127.100.{number}.20{host}:28080");
+                        format!("<host name=\"standby-{host:03}.prod\" ip=\"{address}\"/>")
+                    });
+                    format!(
+                        "<service name=\"shop{number}\"><listen ip=\"127.0.0.1:0\"/>
+                        <group name=\"main\" scheduler=\"roundr\" enable=\"true\">{}
+                        <host name=\"{long}\" ip=\"{}\"/></group>
+                        <group name=\"spare\" scheduler=\"leastc\">{}</group></service>",
+                        hosts.collect::<String>(),
+                        places[0],
+                        spare.collect::<String>()
+                    )
+                };
+                (0..10).map(service).collect()
+            },
+            "",
+        )
+    }
+
+    /// Starts txlb with these services, and an admin page of these attributes.
+    fn of(services: impl FnOnce([SocketAddr; 4]) -> String, attributes: &str) -> Scene {
+        let places: Vec<_> = (0..4).map(|_| Place::new()).collect();
+        let services = services([0, 1, 2, 3].map(|index: usize| places[index].address()));
+        let config = format!(
+            "<config>
+{services}  <admin>
     <web listen=\"127.0.0.1:0\" refresh=\"1\" {attributes}/>
     {USERS}
   </admin>
@@ -95,7 +136,7 @@ fn play(scenario: &str) {
 
 #[test]
 #[ignore = "needs Chromium and Playwright"]
-fn who_logs_in_sees_the_page_and_nobody_else_does() {
+fn the_page_needs_a_password() {
     play("log_in");
 }
 
@@ -181,6 +222,12 @@ fn everything_is_reached_by_keyboard() {
 #[ignore = "needs Chromium and Playwright"]
 fn nothing_is_wider_than_the_screen() {
     play("narrow");
+}
+
+#[test]
+#[ignore = "needs Chromium and Playwright"]
+fn many_hosts_have_a_low_row_each_and_names_that_are_not_broken() {
+    Scene::of_many().show("many_hosts", "http");
 }
 
 #[test]

@@ -30,7 +30,7 @@ def told(address):
 
 
 class Host:
-    """Takes whoever comes at a place, says its name, and leaves when the client does."""
+    """A server: greets each client, and closes the connection when the client does."""
 
     def __init__(self, place):
         self.listener = socket.socket()
@@ -101,17 +101,17 @@ class Scene:
         dialog.dismiss()
 
     def tell(self, page, verb, **fields):
-        """Somebody else changes something, by way of the API."""
+        """Another user changes something, through the API."""
         answer = page.request.post(f"{self.url}api/{verb}", form=fields)
         assert answer.ok, answer.text()
 
     def visit(self, number=1):
-        """Clients, one after the other, who are greeted and leave."""
+        """Clients, one after the other, that are greeted and close."""
         for _ in range(number):
             self.client().close()
 
     def visit_in_vain(self):
-        """A client for whom there is no host."""
+        """A client for which there is no host."""
         try:
             with socket.create_connection(told(self.service), timeout=15) as client:
                 assert not client.recv(6)

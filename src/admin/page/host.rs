@@ -124,18 +124,37 @@ fn row_id(context: &GroupContext<'_>, host: &HostStatus) -> String {
     id("h", &[context.service, context.group, &host.name])
 }
 
+/// The most characters of names and addresses, and of notes on a state, that the narrowest table
+/// shows whole.
+const WHOLE_NAME: usize = 30;
+const WHOLE_NOTE: usize = 18;
+
+/// An element with text in one line. The style sheet cuts what is too long: that has its text as
+/// its title, too.
+fn line(name: &'static str, text: &str, whole: usize) -> Element {
+    let element = el(name);
+    let element = match text.chars().nth(whole) {
+        None => element,
+        Some(_) => element.attr("title", text),
+    };
+    element.text(text)
+}
+
+/// The name, and the address beside it.
 fn name(host: &HostStatus) -> Element {
-    let address = host.address.as_ref().map(|it| HostAddress(it).to_string());
-    let cell = el("th")
+    let known = host.address.as_ref();
+    let known = known.map_or("no address known".to_owned(), |it| {
+        HostAddress(it).to_string()
+    });
+    let address = match known == host.endpoint {
+        true => known,
+        false => format!("{} {known}", host.endpoint),
+    };
+    el("th")
         .attr("scope", "row")
-        .text(&host.name)
+        .with(line("bdi", &host.name, WHOLE_NAME))
         .text(" ")
-        .with(el("small").text(&host.endpoint));
-    match address {
-        None => cell.text(" ").with(el("small").text("no address known")),
-        Some(it) if it == host.endpoint => cell,
-        Some(it) => cell.text(" ").with(el("small").text(&it)),
-    }
+        .with(line("small", &address, WHOLE_NAME))
 }
 
 /// The state, its age, and what an operator must know now.
@@ -144,27 +163,29 @@ fn state(host: &HostStatus, now_ms: u64) -> Element {
     let ago = |wall_ms| age(now_ms.saturating_sub(wall_ms));
     let seen_for = ago(host.since_wall_ms);
     let cell = el("td").with(state.element());
-    let cell = match (state, &host.health) {
+    let (cell, seen) = match (state, &host.health) {
         (State::Up | State::Suspect | State::Untried | State::Pending | State::Failed, _) => {
-            cell.text(&format!(" {seen_for}"))
+            (cell.text(&format!(" {seen_for}")), None)
         }
-        (_, Health::Failed(_)) => cell.text(&format!(", failed {seen_for}")),
-        (_, Health::Healthy) => cell.text(&format!(", healthy {seen_for}")),
-        (_, Health::Untried) => cell.text(", untried"),
+        (_, Health::Failed(_)) => (cell, Some(format!("failed {seen_for}"))),
+        (_, Health::Healthy) => (cell, Some(format!("healthy {seen_for}"))),
+        (_, Health::Untried) => (cell, Some("untried".to_owned())),
     };
-    let small = |text: &str| el("small").text(text);
-    let notes = host.notes();
-    let cell = cell
-        .maybe(drain(state, host, &ago))
-        .maybe((!notes.is_empty()).then(|| small(&notes.join("; "))));
-    let cell = match (&host.health, &host.last_failure) {
+    let why = match (&host.health, &host.last_failure) {
         (Health::Failed(why), Some((_, at_ms))) => {
-            cell.with(small(&format!("{why}, tried {} ago", ago(*at_ms))))
+            Some(format!("{why}, tried {} ago", ago(*at_ms)))
         }
-        (Health::Failed(why), None) => cell.with(small(&why.to_string())),
-        _ => cell,
+        (Health::Failed(why), None) => Some(why.to_string()),
+        _ => None,
     };
-    cell.maybe((host.times_failed > 0).then(|| small(&format!("down {}×", host.times_failed))))
+    let times = (host.times_failed > 0).then(|| format!("down {}×", host.times_failed));
+    let notes: Vec<_> = [drain(state, host, &ago), seen, why]
+        .into_iter()
+        .flatten()
+        .chain(host.notes())
+        .chain(times)
+        .collect();
+    cell.maybe((!notes.is_empty()).then(|| line("small", &notes.join("; "), WHOLE_NOTE)))
 }
 
 /// How often it has failed, for how long, and why last.
@@ -185,16 +206,13 @@ fn history(host: &HostStatus, now_ms: u64) -> Option<Element> {
 }
 
 /// How far a drain is: the sessions that are left, or when the last one ended.
-fn drain(state: State, host: &HostStatus, ago: &dyn Fn(u64) -> String) -> Option<Element> {
+fn drain(state: State, host: &HostStatus, ago: &dyn Fn(u64) -> String) -> Option<String> {
     let is_out = matches!(state, State::Draining | State::Drained | State::Down);
-    let text = match host.emptied_wall_ms.filter(|_| is_out) {
-        _ if is_out && host.open > 0 => {
-            format!("{} left", plural(host.open as usize, "session"))
-        }
-        Some(at_ms) => format!("the last session ended {} ago", ago(at_ms)),
-        None => return None,
-    };
-    Some(el("small").text(&text))
+    if is_out && host.open > 0 {
+        return Some(format!("{} left", plural(host.open as usize, "session")));
+    }
+    let emptied = host.emptied_wall_ms.filter(|_| is_out);
+    emptied.map(|at_ms| format!("the last session ended {} ago", ago(at_ms)))
 }
 
 /// A mean connect time: measured in whole milliseconds, so a tenth is the last digit.
@@ -232,16 +250,19 @@ fn change(
         .maybe(set_weight(context, host, host_label))
         .with(take_out(context, host, host_label))
         .maybe(end_sessions(host, host_label));
-    let failed = matches!(host.health, Health::Failed(_));
-    let retry = failed.then(|| button("retryHost", "Retry", host_label));
-    let first = match host.state {
-        HostState::Up if is_last_usable(context, host) => None,
-        HostState::Up => Some(button("drainHost", "Drain", host_label)),
-        HostState::Drain | HostState::Down => Some(button("hostAdminUp", "Up", host_label)),
+    let retry = || button("retryHost", "Retry", host_label);
+    let (first, panel) = match host.state {
+        HostState::Up if is_failed(host) => (Some(retry()), panel),
+        HostState::Up if is_last_usable(context, host) => (None, panel),
+        HostState::Up => (Some(button("drainHost", "Drain", host_label)), panel),
+        HostState::Drain | HostState::Down => {
+            let panel = panel.maybe(is_failed(host).then(|| el("div").with(retry())));
+            (Some(button("hostAdminUp", "Up", host_label)), panel)
+        }
     };
     // Enter in the weight presses the first button of the form: that is behind `more`.
-    let form = form.with(more(host_label).class("prepared").with(panel));
-    el("td").with(form.maybe(retry).maybe(first))
+    let more = more(host_label).class("prepared").with(panel);
+    el("td").with(form.with(more).maybe(first))
 }
 
 /// What is unfolded to see more of a host, one at a time.
@@ -250,6 +271,10 @@ fn more(host_label: &str) -> Element {
         .attr("aria-label", &format!("More of {host_label}"))
         .text("…");
     el("details").attr("name", "more").with(summary)
+}
+
+fn is_failed(host: &HostStatus) -> bool {
+    matches!(host.health, Health::Failed(_))
 }
 
 /// A member of a name has the weight of the host in the file, and comes and goes with its name.
@@ -285,6 +310,7 @@ fn take_out(context: &GroupContext<'_>, host: &HostStatus, host_label: &str) -> 
             .with(drain)
             .text(" ")
             .with(down),
+        HostState::Up if is_failed(host) => part.maybe(empties).with(drain).text(" ").with(down),
         HostState::Up | HostState::Drain => part.maybe(empties).with(down),
         HostState::Down => part.maybe(empties).with(drain),
     };
@@ -370,12 +396,48 @@ mod tests {
         assert!(text.contains("data-down=\"web:main/two failed: connection refused\""));
         assert!(text.contains(
             "<td><span class=\"state failed\">failed</span> 4 min\
-             <small>connection refused, tried 3 s ago</small><small>down 2×</small></td>"
+             <small title=\"connection refused, tried 3 s ago; down 2×\">\
+             connection refused, tried 3 s ago; down 2×</small></td>"
         ));
         assert!(text.contains("aria-label=\"Retry web:main/two\""));
         let history =
             "Failed 2 times so far, for 4 min in all. Last error 3 s ago: connection refused.";
         assert!(text.contains(history), "{text}");
+    }
+
+    #[test]
+    fn names_and_addresses_that_may_be_cut_are_their_titles_too() {
+        let mut host = samples::host(&"x".repeat(WHOLE_NAME));
+        assert!(!text(&host, &AROUND).contains("title="));
+        host.name.push('<');
+        let title = format!("<bdi title=\"{}&lt;\">", "x".repeat(WHOLE_NAME));
+        assert!(text(&host, &AROUND).contains(&title));
+        host.endpoint = "one.example.org:80".to_owned();
+        assert!(text(&host, &AROUND).contains("<small>one.example.org:80 10.0.0.1:80</small>"));
+        host.address = None;
+        let title = "<small title=\"one.example.org:80 no address known\">";
+        assert!(text(&host, &AROUND).contains(title));
+    }
+
+    #[test]
+    fn a_failed_host_has_the_button_that_tries_it_again_in_sight() {
+        for (state, in_sight) in [
+            (HostState::Up, "retryHost"),
+            (HostState::Drain, "hostAdminUp"),
+        ] {
+            let mut host = samples::failed("one");
+            host.state = state;
+            let text = text(&host, &AROUND);
+            let (behind, after) = text.rsplit_once("</details>").unwrap();
+            assert_eq!(after.matches("<button").count(), 1);
+            assert!(after.contains(in_sight) && !behind.contains(&format!("value=\"{in_sight}\"")));
+            for verb in ["retryHost", "hostAdminDown"] {
+                assert!(
+                    text.contains(&format!("value=\"{verb}\"")),
+                    "{verb} at {state:?}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -469,7 +531,7 @@ mod tests {
     fn a_drain_says_how_many_sessions_are_left_and_when_the_last_one_ended() {
         let mut host = samples::host("one");
         (host.state, host.open) = (HostState::Drain, 3);
-        assert!(text(&host, &AROUND).contains("<small>3 sessions left</small>"));
+        assert!(text(&host, &AROUND).contains(">3 sessions left; healthy 2 h"));
         host.open = 0;
         host.emptied_wall_ms = Some(samples::NOW_MS - 5_000);
         assert!(text(&host, &AROUND).contains("the last session ended 5 s ago"));

@@ -13,6 +13,12 @@ use crate::control::{GroupStatus, Health, HostStatus, ServiceStatus, Status};
 /// Hosts that are shown at once. A page of them is about a megabyte.
 pub(super) const MAX_ROWS: usize = 500;
 
+/// From so many shown hosts on, groups are folded to those with a problem and some others.
+const FOLDED_FROM: usize = 100;
+
+/// Hosts of a folded group that are in sight, if none has a problem.
+const UNFOLDED: usize = 10;
+
 /// Groups without a shown host that are shown at once.
 const MAX_EMPTY: usize = 50;
 
@@ -40,6 +46,21 @@ pub(super) struct ListedService<'a> {
 pub(super) struct ListedGroup<'a> {
     pub(super) group: &'a GroupStatus,
     pub(super) hosts: Vec<&'a HostStatus>,
+    is_folded: bool,
+}
+
+impl ListedGroup<'_> {
+    /// Whether the host at `index` is folded.
+    pub(super) fn folds(&self, index: usize) -> bool {
+        let host = self.hosts.get(index);
+        self.is_folded && index >= UNFOLDED && host.is_some_and(|it| !it.has_problem())
+    }
+
+    /// The number of folded hosts.
+    pub(super) fn folded(&self) -> usize {
+        let hosts = 0..self.hosts.len();
+        hosts.filter(|index| self.folds(*index)).count()
+    }
 }
 
 impl<'a> Listing<'a> {
@@ -68,6 +89,7 @@ impl<'a> Listing<'a> {
                 ListedGroup {
                     group,
                     hosts: hosts.collect(),
+                    is_folded: false,
                 }
             });
             let groups = groups.collect();
@@ -86,8 +108,10 @@ impl<'a> Listing<'a> {
                 group.hosts.is_empty() && empty > MAX_EMPTY
             });
         }
+        let is_folded = !query.is_narrowed() && listing.found >= FOLDED_FROM;
         for group in listing.services.iter_mut().flat_map(|it| &mut it.groups) {
             sort(&mut group.hosts, query.sort);
+            group.is_folded = is_folded;
         }
         listing
     }
@@ -262,6 +286,27 @@ mod tests {
         assert_eq!(shown(&status, "part=99"), second);
         let listing = Listing::of(&status, &query("part=1"));
         assert_eq!((listing.found, listing.parts()), (MAX_ROWS + 7, 2));
+    }
+
+    #[test]
+    fn of_many_hosts_those_without_a_problem_are_folded_unless_they_are_looked_for() {
+        let hosts = |number| (0..number).map(|it| samples::host(&format!("h{it}")));
+        let folded = |hosts: Vec<HostStatus>, asked: &str| {
+            let status = samples::status(hosts);
+            let listing = Listing::of(&status, &query(asked));
+            listing.services[0].groups[0].folded()
+        };
+        assert_eq!(folded(hosts(FOLDED_FROM - 1).collect(), ""), 0);
+        assert_eq!(
+            folded(hosts(FOLDED_FROM).collect(), ""),
+            FOLDED_FROM - UNFOLDED
+        );
+        assert_eq!(folded(hosts(FOLDED_FROM).collect(), "q=h"), 0);
+        // All with a problem are in sight, whatever the order.
+        let mut many: Vec<_> = hosts(FOLDED_FROM).collect();
+        many[50..80].fill(samples::failed("bad"));
+        assert_eq!(folded(many.clone(), ""), FOLDED_FROM - 30);
+        assert_eq!(folded(many, "sort=open"), FOLDED_FROM - 30 - UNFOLDED);
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(super) fn figures(view: &View<'_>) -> Element {
 }
 
 fn resigned() -> Element {
-    let text = "It has resigned: it serves whoever comes, and says that nothing is ready, until the \
+    let text = "It has resigned: it still serves all clients, and says that nothing is ready, until the \
                 verb resume.";
     el("p").class("bad").text(text)
 }

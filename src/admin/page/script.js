@@ -244,7 +244,9 @@
   live.addEventListener("change", (event) => {
     const target = event.target;
     if (target.className === "all") {
-      for (const tick of target.closest("table").querySelectorAll("tr:not([hidden]) > td > input[name=host]")) tick.checked = target.checked;
+      const ticks = [...target.closest("table").querySelectorAll("input[name=host]")];
+      const seen = ticks.filter((tick) => tick.offsetParent !== null);
+      for (const tick of seen) tick.checked = target.checked;
     }
     if (target.name === "problems" || target.name === "sort") onFilter();
     countTicks();

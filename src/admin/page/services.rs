@@ -8,17 +8,40 @@ use super::query::Sort;
 use super::sparkline::peak;
 use super::sums::{Sums, rate};
 use super::tools::tick_all;
-use super::view::{View, button, change_link, details, force, form, labelled, weight};
+use super::view::{
+    View, button, change_link, details, force, form, labelled, unrefreshed_link, weight,
+    with_hidden_label,
+};
 use crate::config::HostState;
 use crate::control::{GroupStatus, HostStatus, MemberCount, ServiceStatus};
 use crate::text::{address_ranges, count, plural};
 
-/// A group with all its hosts.
+/// A group with its hosts.
 fn group(view: &View<'_>, service: &ServiceStatus, listed: &ListedGroup<'_>) -> Element {
     let group = listed.group;
-    let enabled = group.name == service.enabled;
     let id = id("g", &[&service.name, &group.name]);
-    let group_label = format!("{}:{}", service.name, group.name);
+    let enabled = group.name == service.enabled;
+    let serves = service.serves(&group.name);
+    let label = format!("Group {} of {}", group.name, service.name);
+    el("section")
+        .class("group")
+        .attr("id", &id)
+        .attr("aria-label", &label)
+        .with(head(view, service, listed, &id))
+        .maybe(out_of_service(group, enabled, serves))
+        .with_all(group.each.iter().map(members))
+        .with(fold(view, service, listed, &id))
+}
+
+/// The head of a group, in one line: what it is, its figures and its forms.
+fn head(
+    view: &View<'_>,
+    service: &ServiceStatus,
+    listed: &ListedGroup<'_>,
+    group_id: &str,
+) -> Element {
+    let group = listed.group;
+    let enabled = group.name == service.enabled;
     let figures = format!(
         "{}, {} of {} up, {} open{}",
         group.scheduler,
@@ -30,49 +53,52 @@ fn group(view: &View<'_>, service: &ServiceStatus, listed: &ListedGroup<'_>) -> 
             hidden => format!(", {} not shown", plural(hidden, "host")),
         }
     );
-    let title = el("h3").text("Group ").name(&group.name).text(" ");
-    let serves = service.serves(&group.name);
-    let badge = match serves {
+    let badge = match service.serves(&group.name) {
         true if enabled => el("span").class("badge on").text("enabled"),
         true => el("span").class("badge on").text("by route"),
         false => el("span").class("badge").text("not enabled"),
     };
-    let title = title.with(badge);
-    let head = el("div")
+    let title = el("h3").text("Group ").name(&group.name).text(" ");
+    let weights = group.missed_weights.as_deref().map(|instead| {
+        let text = format!("The weights have no effect: {instead} looks at weights.");
+        el("p").class("figures").text(&text)
+    });
+    let enable = (!enabled).then(|| enable(view, service, group)).flatten();
+    el("div")
         .class("head")
-        .with(title)
+        .with(title.with(badge))
         .with(el("p").class("figures").text(&figures))
-        .maybe(if enabled {
-            None
-        } else {
-            enable(view, service, group)
-        })
+        .maybe(weights)
+        .maybe(enable)
         .maybe(add_host(view, service, group))
-        .maybe(change_link(view, &id, &group_label));
-    let fold = el("details")
-        .class("fold")
-        .flag("open")
-        .with(
-            el("summary")
-                .text("Hosts")
-                .with(el("span").class("vh").text(&format!(" of {group_label}"))),
-        )
-        .with(hosts(view, service, listed));
-    el("section")
-        .class("group")
-        .attr("id", &id)
-        .attr(
-            "aria-label",
-            &format!("Group {} of {}", group.name, service.name),
-        )
-        .with(head)
-        .maybe(out_of_service(group, enabled, serves))
-        .with_all(group.each.iter().map(members))
-        .maybe(group.missed_weights.as_deref().map(|instead| {
-            let text = format!("The weights have no effect: {instead} looks at weights.");
-            el("p").class("figures").text(&text)
-        }))
-        .with(fold)
+        .maybe(change_link(view, group_id, &group_label(service, group)))
+}
+
+/// The hosts of a group, which can be folded as a whole. Of many hosts, those without a problem
+/// are folded: the style sheet shows their rows once the second `<details>` is open, so that a row
+/// stays the same element.
+fn fold(
+    view: &View<'_>,
+    service: &ServiceStatus,
+    listed: &ListedGroup<'_>,
+    group_id: &str,
+) -> Element {
+    let label = group_label(service, listed.group);
+    let summary = with_hidden_label(el("summary").text("Hosts"), &format!("of {label}"));
+    let all = el("details").class("fold").flag("open");
+    let all = all.with(summary).with(hosts(view, service, listed));
+    let folded = listed.folded();
+    if folded == 0 {
+        return all;
+    }
+    let words = format!("{} without a problem", plural(folded, "more host"));
+    let rest = details(&words, &format!("of {label}"));
+    all.with(rest.attr("id", &id("m", &[&service.name, &listed.group.name])))
+        .maybe(unrefreshed_link(view, group_id, &words))
+}
+
+fn group_label(service: &ServiceStatus, group: &GroupStatus) -> String {
+    format!("{}:{}", service.name, group.name)
 }
 
 /// A host that stands for the members of a name.
@@ -118,11 +144,17 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, listed: &ListedGroup<'_>) -> 
         drain_timeout: service.drain_timeout,
         peak: peaks.max().unwrap_or(0),
     };
-    let group_label = format!("{}:{}", service.name, group.name);
+    let group_label = group_label(service, group);
     let tick_all = el("td").maybe(tick_all(view, &group_label));
     let columns = COLUMNS.map(|(name, class)| column(view, name, class));
     let columns = el("tr").with(tick_all).with_all(columns);
-    let rows = listed.hosts.iter();
+    let rows = listed.hosts.iter().enumerate().map(|(index, host)| {
+        let row = host::row(view, &context, host);
+        match listed.folds(index) {
+            true => row.class("more"),
+            false => row,
+        }
+    });
     let sums = (group.hosts.len() > 1).then(|| el("tfoot").with(host::sums_row(&group.hosts)));
     el("table")
         .class("hosts")
@@ -133,7 +165,7 @@ fn hosts(view: &View<'_>, service: &ServiceStatus, listed: &ListedGroup<'_>) -> 
                 .text(&format!("Hosts of {group_label}")),
         )
         .with(el("thead").with(columns))
-        .with(el("tbody").with_all(rows.map(|it| host::row(view, &context, it))))
+        .with(el("tbody").with_all(rows))
         .maybe(sums)
 }
 
@@ -170,7 +202,7 @@ fn column(view: &View<'_>, name: &str, class: &str) -> Element {
 }
 
 fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Option<Element> {
-    let group_label = format!("{}:{}", service.name, group.name);
+    let group_label = group_label(service, group);
     let now = service.enabled_group();
     let staying = now.map_or(0, |it| it.open);
     let usable = usable(group);
@@ -206,7 +238,7 @@ fn enable(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Opti
 }
 
 fn add_host(view: &View<'_>, service: &ServiceStatus, group: &GroupStatus) -> Option<Element> {
-    let group_label = format!("{}:{}", service.name, group.name);
+    let group_label = group_label(service, group);
     let text = |name, most| {
         el("input")
             .attr("name", name)
@@ -249,12 +281,16 @@ pub(super) fn service(view: &View<'_>, listed: &ListedService<'_>) -> Element {
         .attr("id", &id)
         .attr("aria-labelledby", &title)
         .with(
-            el("h2")
-                .attr("id", &title)
-                .text("Service ")
-                .name(&service.name),
+            el("div")
+                .class("head")
+                .with(
+                    el("h2")
+                        .attr("id", &title)
+                        .text("Service ")
+                        .name(&service.name),
+                )
+                .with(el("p").class("figures").text(&figures)),
         )
-        .with(el("p").class("figures").text(&figures))
         .maybe(routes(service))
         .with_all(listed.groups.iter().map(|it| group(view, service, it)))
 }
@@ -307,6 +343,23 @@ mod tests {
         status.services[0].groups[1].hosts = vec![samples::failed("three")];
         let html = text(1, &status);
         assert!(html.contains("new sessions will fail") && html.contains("name=\"force\""));
+    }
+
+    #[test]
+    fn of_many_hosts_some_are_folded_and_a_link_leads_to_where_they_can_be_unfolded() {
+        let hosts = (0..120).map(|it| samples::host(&format!("h{it}")));
+        let status = samples::status(hosts.collect());
+        let view = samples::view(&status);
+        let listing = Listing::of(&status, view.query);
+        let text = service(&view, &listing.services[0]).into_text();
+        assert_eq!(text.matches("<tr id=").count(), 120);
+        assert_eq!(text.matches("class=\"more\"").count(), 110);
+        for part in [
+            "<details class=\"prepared\" id=\"m.web.main\"><summary>110 more hosts without a problem",
+            "<a class=\"instead\" href=\"./?change#g.web.main\">110 more hosts without a problem</a>",
+        ] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
     }
 
     #[test]

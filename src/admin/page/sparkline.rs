@@ -16,8 +16,7 @@ pub(super) fn peak(minutes: &[u32]) -> u32 {
     complete_minutes(minutes).iter().max().copied().unwrap_or(0)
 }
 
-/// Sessions of the last hour as a line, with peak and last minute in words for those who do not
-/// see it. `known` of the minutes, the last ones, were since the host is there: the line begins
+/// Sessions of the last hour as a line, with peak and last minute in words for screen readers. `known` of the minutes, the last ones, were since the host is there: the line begins
 /// with them. `scale` is the number that reaches the top, or the peak where that is more. Without
 /// sessions there is no line.
 pub(super) fn sparkline(minutes: &[u32], known: usize, scale: u32) -> Element {
@@ -33,6 +32,7 @@ pub(super) fn sparkline(minutes: &[u32], known: usize, scale: u32) -> Element {
         .attr("stroke", "currentColor");
     let line = el("svg")
         .attr("viewBox", "0 -1 120 18")
+        .attr("preserveAspectRatio", "none")
         .attr("aria-hidden", "true")
         .with(path);
     let words = format!("peak {peak} a minute, now {last}");

@@ -42,7 +42,7 @@ impl Grade {
         }
     }
 
-    /// For those who see neither colours nor signs.
+    /// For screen readers.
     fn words(self) -> &'static str {
         match self {
             Grade::Down => "down: ",

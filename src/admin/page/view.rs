@@ -18,9 +18,9 @@ pub(in crate::admin) struct View<'a> {
     pub(in crate::admin) user: Option<&'a str>,
     /// The user's access: only full access has forms and buttons.
     pub(in crate::admin) access: Access,
-    /// The token of every form against cross-site requests. Empty in the live part: the script
-    /// has it from the page. So what is compressed again and again beside text of strangers
-    /// holds no secret.
+    /// The token of every form against cross-site requests. Empty in the live part, since the
+    /// script has it from the page: the lengths of many compressed responses with a secret and
+    /// with text of clients would tell the secret.
     pub(in crate::admin) token: &'a str,
     /// What is shown, and how often it is refreshed.
     pub(in crate::admin) query: &'a Query,
@@ -91,7 +91,7 @@ pub(super) fn change_link(view: &View<'_>, id: &str, of: &str) -> Option<Element
     })
 }
 
-/// The link to the view without refresh, shown in place of forms that everybody has.
+/// The link to the view without refresh, shown in place of what does not need full access.
 pub(super) fn unrefreshed_link(view: &View<'_>, id: &str, words: &str) -> Option<Element> {
     view.query.without_script().map(|_| {
         let link = el("a").class("instead");
@@ -100,7 +100,7 @@ pub(super) fn unrefreshed_link(view: &View<'_>, id: &str, words: &str) -> Option
 }
 
 /// Names the object for screen readers.
-fn with_hidden_label(element: Element, of: &str) -> Element {
+pub(super) fn with_hidden_label(element: Element, of: &str) -> Element {
     match of {
         "" => element,
         _ => element.with(el("span").class("vh").text(&format!(" {of}"))),

@@ -101,7 +101,7 @@ fn looked_at(view: &View<'_>) -> Checked {
     assert_eq!(
         checked.tags.iter().filter(writes).count(),
         0,
-        "for who may only read"
+        "with read-only access"
     );
     assert!(checked.text.contains("may only read"));
     assert_eq!(checked.count("script"), 1);
@@ -144,7 +144,7 @@ fn a_page_says_how_a_small_site_is() {
         "Nothing was done: the configuration has changed since",
         "The last reload failed 8 min ago",
         "2 changes are not in the file",
-        "draining, healthy 2 h",
+        "5 sessions left; healthy 2 h",
         "host web:main/one is healthy",
         "192.0.2.7:40000",
     ] {
