@@ -553,7 +553,7 @@ mod tests {
         }
         for line in [
             "watch config",
-            "watch sessions 2",
+            "watch sessions name=2",
             "watch status interval=2 interval=3",
             "watch status interval=0.4",
             "status interval=NaN",
