@@ -17,7 +17,7 @@ use crate::config::{self, Config, Endpoint};
 use crate::os::address::Address;
 use crate::os::addresses::LocalAddresses;
 use crate::os::listen::{BindAddress, ListenPlace};
-use crate::relay::Group;
+use crate::relay::{Group, HostName};
 
 /// A service, as the search for routing loops needs it.
 #[derive(Debug, Clone)]
@@ -222,10 +222,12 @@ fn warnings_where(
             name if *name == service.name => "a listener of txlb itself".to_owned(),
             name => format!("a listener of txlb itself, of the service {name}, which leads back"),
         };
-        format!(
-            "the host {}/{}/{} is {what}: sessions would go in circles",
-            service.name, group.name, host.name
-        )
+        let host = HostName {
+            service: service.name.clone(),
+            group: group.name.clone(),
+            host: host.name.clone(),
+        };
+        format!("the host {host} is {what}: sessions would go in circles")
     };
     find_closing_hops(&hops).into_iter().map(warning).collect()
 }

@@ -43,7 +43,7 @@ fn a_host_that_is_its_own_listener_is_down_and_takes_nothing_from_others() {
     let file = txlb.config_file();
     let checked = run(&["-t", "-f", text(&file)]);
     assert_eq!(checked.status, Some(0));
-    for host in ["loop/main/h0", "named/main/h0"] {
+    for host in ["loop:main/h0", "named:main/h0"] {
         let warning = format!("warning: the host {host} is a listener of txlb itself");
         assert!(checked.stderr.contains(&warning), "{checked:?}");
     }

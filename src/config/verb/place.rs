@@ -120,6 +120,10 @@ mod tests {
             ("delUser web:main/one", "no pair"),
             ("drainHost web:main", "missing"),
             ("drainHost web:main/one name=two", "twice"),
+            ("drainHost name=two web:main/one", "no pair"),
+            ("setWeight web:main/one 5", "no pair"),
+            ("drainHost web:main/one two", "no pair"),
+            ("undo 3 4", "no pair"),
         ] {
             let error = text.parse::<Command>().unwrap_err();
             let found = match error {

@@ -40,8 +40,17 @@ impl Command {
     pub fn from_words<W: AsRef<str>>(words: &[W]) -> Result<Command, ParseError> {
         let (name, words) = words.split_first().ok_or(ParseError::Empty)?;
         let schema = table::find(name.as_ref())?;
-        let pairs = words.iter().map(|word| word_pairs(schema, word.as_ref()));
-        let pairs = pairs.collect::<Result<Vec<_>, _>>()?.concat();
+        let mut pairs = Vec::new();
+        for word in words {
+            let word = word.as_ref();
+            let found = word_pairs(schema, word)?;
+            let is_there = |key: &str| pairs.iter().any(|(it, _)| *it == key);
+            // A second place: a value without its key is meant.
+            if !word.contains('=') && found.iter().any(|(key, _)| is_there(key)) {
+                return Err(no_pair(schema, word));
+            }
+            pairs.extend(found);
+        }
         let pairs = pairs.iter().map(|(key, value)| (*key, value.as_str()));
         Ok(Values::parse(schema, pairs)?.into_command())
     }
@@ -64,10 +73,14 @@ pub(super) fn word_pairs<'a>(
     if let Some(key) = bare.filter(is_value) {
         return Ok(vec![(key.name, word.to_owned())]);
     }
-    place_pairs(schema, word).ok_or_else(|| ParseError::NoPair {
+    place_pairs(schema, word).ok_or_else(|| no_pair(schema, word))
+}
+
+fn no_pair(schema: &'static CommandSchema, word: &str) -> ParseError {
+    ParseError::NoPair {
         found: word.to_owned(),
         command: schema,
-    })
+    }
 }
 
 /// A line without its end: `VERB key=value key="quoted value"`.

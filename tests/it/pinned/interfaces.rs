@@ -47,7 +47,7 @@ pub(crate) fn printed(scene: &Scene) -> String {
         let words: Vec<_> = line.split(' ').collect();
         for words in [words.clone(), [&["--json"], &words[..]].concat()] {
             let finished = ctl(&scene.socket, &words);
-            let text = format!("{}{}", finished.stdout, finished.stderr);
+            let text = format!("{}{}", without_ids(&finished.stdout), finished.stderr);
             let text = without_numbers(&scene.mask.text(&text));
             let text = match text.starts_with('{') {
                 true => values(&text),
@@ -63,6 +63,17 @@ pub(crate) fn printed(scene: &Scene) -> String {
         }
     }
     shown
+}
+
+/// A table of sessions without their IDs.
+fn without_ids(table: &str) -> String {
+    let Some(rows) = table.strip_prefix("id ") else {
+        return table.to_owned();
+    };
+    let mut lines = rows.lines();
+    let head = format!("id {}\n", lines.next().unwrap_or_default());
+    let rows = lines.map(|row| format!("ID {}\n", row.split_once(' ').map_or("", |it| it.1)));
+    head + &rows.collect::<String>()
 }
 
 /// JSON, one value a line, without session IDs and the results of checks, which depend on the time.
