@@ -78,7 +78,7 @@ deb: static
 release:
 	.ci/release files
 
-# Whoever installs need not be who builds: what is there is taken as it is.
+# The user who installs need not be the one who builds: what is there is taken as it is.
 $(PROGRAM):
 	$(CARGO) build --release $(CARGOFLAGS)
 

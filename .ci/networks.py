@@ -222,11 +222,11 @@ def asked(address, *sources):
         print(who(address, source, 2), flush=True)
 
 
-def clients(address):
+def clients(address, timeout):
     """New clients one after the other. Prints when each was served, or why not."""
     while True:
         try:
-            print(time.monotonic(), who(address), flush=True)
+            print(time.monotonic(), who(address, timeout=float(timeout)), flush=True)
         except OSError as error:
             print(time.monotonic(), "-", error, flush=True)
         time.sleep(0.01)
@@ -265,15 +265,15 @@ def sessions(address, count):
 
 
 class Clients:
-    """New clients all the time, and long sessions, from a machine to an address."""
+    """New clients all the time, which wait so many seconds, and long sessions, from a machine to an address."""
 
-    def __init__(self, inside, address, count):
+    def __init__(self, inside, address, count, timeout=0.25):
         self.served, self.failed = [], collections.Counter()
         words = inside(sys.executable, __file__)
         self.long = start([*words, "sessions", address, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           text=True)
         assert int(self.long.stdout.readline()) == count
-        self.new = start([*words, "clients", address], stdout=subprocess.PIPE, text=True)
+        self.new = start([*words, "clients", address, str(timeout)], stdout=subprocess.PIPE, text=True)
         threading.Thread(target=self.read, daemon=True).start()
         until("clients", lambda: len(self.served) > 10)
 

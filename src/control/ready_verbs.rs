@@ -5,7 +5,7 @@ use super::controller::Controller;
 use super::handle::{Response, ResponseData};
 
 /// The answer to `resign`.
-pub(super) const RESIGNED: &str = "resigned: not ready any more, and whoever comes is served";
+pub(super) const RESIGNED: &str = "resigned: not ready any more; clients that come are served";
 
 impl Controller {
     /// Executes `resign` and `resume`: says whether what asks for readiness shall send clients here.

@@ -1,7 +1,7 @@
 //! Descriptors that a predecessor has handed over to this process, by name, until those who open
 //! such things take them.
 //!
-//! They belong to the process, as inherited sockets do: whoever binds asks here first. Until the
+//! They belong to the process, as inherited sockets do: what binds asks here first. Until the
 //! predecessor lets go, this process is on trial: it may end any time, and must leave the
 //! predecessor's files alone.
 

@@ -3,7 +3,7 @@
 //! Only the page and its files are compressed. Exports are written without being held in memory,
 //! and what verbs answer is short.
 //!
-//! Whoever sees the lengths of compressed responses and chooses a part of their text can find out
+//! One that sees the lengths of compressed responses and chooses a part of their text can find out
 //! a secret beside it (BREACH). So a page has a token of its own each time, its live part has
 //! none, and what another site asked for is not compressed at all.
 

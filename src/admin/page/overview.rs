@@ -162,7 +162,9 @@ fn save(view: &View<'_>) -> Element {
     let refused = outcome_is_error(&view.status.stored);
     let force = || force("even if the file was changed outside txlb");
     el("div").with(details).maybe(form(view, &[]).map(|form| {
-        let form = form.with(button("saveConfig", "Save to the file", ""));
+        let form = form
+            .with(button("saveConfig", "Save to the file", ""))
+            .with(button("undo", "Undo the last change", ""));
         match refused {
             true => form.class("prepared").with(force()),
             false => form,
@@ -232,7 +234,7 @@ mod tests {
         status.stored.file = Some("/etc/txlb/config.xml".into());
         let same = stored(&samples::view(&status)).into_text();
         assert!(same.contains("the same as what is in force"));
-        assert!(!same.contains("saveConfig"));
+        assert!(!same.contains("saveConfig") && !same.contains("value=\"undo\""));
         status.stored.unsaved = 1;
         let unsaved = ["delGroup service=web group=<old>".to_owned()];
         let mut view = samples::view(&status);
@@ -240,7 +242,7 @@ mod tests {
         let text = stored(&view).into_text();
         assert!(text.contains("1 change is not in the file"), "{text}");
         assert!(text.contains("<pre>delGroup service=web group=&lt;old&gt;\n</pre>"));
-        assert!(text.contains("value=\"saveConfig\""));
+        assert!(text.contains("value=\"saveConfig\"") && text.contains("value=\"undo\""));
     }
 
     #[test]

@@ -168,9 +168,15 @@ impl HostStatus {
     /// What is special about it, in words.
     pub(crate) fn notes(&self) -> Vec<String> {
         let suspect = "suspect: it ends sessions before its first byte, while others serve";
+        // A host that has failed says why anyway.
+        let is_failed = matches!(self.health, Health::Failed(_));
+        let pending = match is_failed || self.check_failure().is_some() {
+            true => "gets no sessions before a check passes",
+            false => "waits for its first check",
+        };
         let flags = [
             (self.suspect, suspect),
-            (self.pending, "waits for its first check"),
+            (self.pending, pending),
             (self.backup, "backup"),
         ];
         let flags = flags.into_iter().filter(|(holds, _)| *holds);
@@ -181,8 +187,6 @@ impl HostStatus {
         let agent = self.agent.iter();
         let agent =
             agent.map(|agent| format!("agent: {}", escape_non_printing(&agent.to_string())));
-        // A host that has failed says why anyway.
-        let is_failed = matches!(self.health, Health::Failed(_));
         let check = self.check_failure().filter(|_| !is_failed).into_iter();
         let check = check.map(|why| {
             let why = why.to_string();
@@ -219,6 +223,11 @@ mod tests {
         let failed = with(&Health::Failed(Failure::Refused), refused);
         assert!(failed.has_problem());
         assert_eq!(failed.notes(), [""; 0]);
+        let pending = HostStatus {
+            pending: true,
+            ..failed
+        };
+        assert_eq!(pending.notes(), ["gets no sessions before a check passes"]);
         let down = HostStatus {
             state: HostState::Down,
             ..untried
