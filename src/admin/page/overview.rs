@@ -161,15 +161,15 @@ fn save(view: &View<'_>) -> Element {
     // Mostly because the file was changed by other means.
     let refused = outcome_is_error(&view.status.stored);
     let force = || force("even if the file was changed outside txlb");
-    el("div").with(details).maybe(form(view, &[]).map(|form| {
-        let form = form
-            .with(button("saveConfig", "Save to the file", ""))
-            .with(button("undo", "Undo the last change", ""));
+    let undo = form(view, &[]).map(|it| it.with(button("undo", "Undo the last change", "")));
+    let save = form(view, &[]).map(|form| {
+        let form = form.with(button("saveConfig", "Save to the file", ""));
         match refused {
             true => form.class("prepared").with(force()),
             false => form,
         }
-    }))
+    });
+    el("div").with(details).maybe(save).maybe(undo)
 }
 
 fn outcome_is_error(stored: &StoredStatus) -> bool {

@@ -247,6 +247,7 @@ fn what_a_form_sends_is_exactly_what_its_verb_takes() {
         "retryHost",
         "saveConfig",
         "setWeight",
+        "undo",
     ];
     assert_eq!(Vec::from_iter(verbs), all);
 }
