@@ -318,7 +318,7 @@ mod tests {
             for host in ["10.0.0.1:80", "lb:80", "[::ffff:10.0.0.1]:80"] {
                 assert_eq!(
                     warned(&[("a", listen, host)]),
-                    ["a/g/h0"],
+                    ["a:g/h0"],
                     "{listen} {host}"
                 );
             }
@@ -334,7 +334,7 @@ mod tests {
         ] {
             assert_eq!(
                 warned(&[("a", listen, host)]),
-                ["a/g/h0"],
+                ["a:g/h0"],
                 "{listen} {host}"
             );
         }
@@ -345,12 +345,12 @@ mod tests {
 
     #[test]
     fn a_host_at_a_path_may_be_a_listener_of_its_own_too() {
-        assert_eq!(warned(&[("a", "unix:/run/a", "unix:/run/a")]), ["a/g/h0"]);
+        assert_eq!(warned(&[("a", "unix:/run/a", "unix:/run/a")]), ["a:g/h0"]);
         assert!(warned(&[("a", "unix:/run/a", "unix:/run/b")]).is_empty());
         // Other ways to the same folder.
-        assert_eq!(warned(&[("a", "unix:/a", "unix:/usr/../a")]), ["a/g/h0"]);
+        assert_eq!(warned(&[("a", "unix:/a", "unix:/usr/../a")]), ["a:g/h0"]);
         let circle = [("a", "unix:/run/a", "lb:1"), ("b", "*:1", "unix:/run/a")];
-        assert_eq!(warned(&circle), ["b/g/h0"]);
+        assert_eq!(warned(&circle), ["b:g/h0"]);
     }
 
     #[test]
@@ -366,7 +366,7 @@ mod tests {
             ("b", "*:2", "other:9 lb:3"),
             ("c", "*:3", "lb:1"),
         ];
-        assert_eq!(warned(&circle), ["c/g/h0"]);
+        assert_eq!(warned(&circle), ["c:g/h0"]);
     }
 
     /// Warnings where the services have these listeners and hosts, and 127.0.0.0/8 is local.
@@ -395,7 +395,7 @@ mod tests {
                 ("c", "<listen ip='127.0.0.1:11'/>", back),
             ]
         };
-        assert_eq!(warned_of_listens(&services("127.0.0.5:11")), ["c/g/h"]);
+        assert_eq!(warned_of_listens(&services("127.0.0.5:11")), ["c:g/h"]);
         assert!(warned_of_listens(&services("127.0.0.5:12")).is_empty());
     }
 
@@ -412,7 +412,7 @@ mod tests {
             ]
         };
         let with_header = services("<listen ip='127.0.0.5:12' proxy='require'/>");
-        assert_eq!(warned_of_listens(&with_header), ["b/g/h"]);
+        assert_eq!(warned_of_listens(&with_header), ["b:g/h"]);
         let without = services("<listen ip='127.0.0.5:12'/>");
         assert!(warned_of_listens(&without).is_empty());
     }
