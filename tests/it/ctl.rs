@@ -475,6 +475,8 @@ fn without_a_terminal_no_name_is_cut_and_a_part_can_be_asked_for() {
     controlled.tell(&["drainHost", &format!("web:main/{name}"), "force=true"]);
     let problems = controlled.tell(&["status", "problems"]);
     assert!(problems.contains("group main"), "{problems}");
+    let error = controlled.refused(&["watch", "status"]);
+    assert!(error.contains("it is for the prompt"), "{error}");
     let error = controlled.refused(&["status", "none"]);
     assert!(error.contains("there is no service \"none\""), "{error}");
 }

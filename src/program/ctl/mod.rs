@@ -63,6 +63,15 @@ fn line(words: &[String]) -> Result<String, Exit> {
             Err(Exit::new(Exit::USAGE, message))
         }
         Ok(command) => Ok(command.line()),
+        Err(_)
+            if words
+                .first()
+                .is_some_and(|it| it.eq_ignore_ascii_case("watch")) =>
+        {
+            let message = "error: watch goes on until a key is pressed: it is for the prompt, which \
+                           'txlb ctl' alone begins";
+            Err(Exit::new(Exit::OTHER, message))
+        }
         Err(error) => Err(Exit::new(Exit::OTHER, &format!("error: {error}"))),
     }
 }
