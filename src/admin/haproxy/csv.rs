@@ -300,6 +300,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::fs;
     use std::io::{Read, Write};
+    use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
     use std::path::PathBuf;
     use std::process::Command;
@@ -441,11 +442,14 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         let running = Running { folder };
         let file = |name: &str| running.folder.join(name);
+        // A server that is checked has the columns of checks.
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let config = format!(
             "global\n  stats socket {} mode 600\ndefaults\n  timeout connect 1s\n  timeout client 1s\n  \
-         timeout server 1s\nlisten web\n  bind unix@{}\n  server one 127.0.0.1:1\n",
+         timeout server 1s\nlisten web\n  bind unix@{}\n  server one {} check\n",
             file("socket").display(),
-            file("web").display()
+            file("web").display(),
+            server.local_addr().unwrap()
         );
         fs::write(file("config"), config).unwrap();
         // It goes into the background once its socket is there.
