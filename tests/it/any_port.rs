@@ -95,7 +95,7 @@ fn a_host_without_a_port_that_is_this_machine_is_no_way_in_circles() {
     let (_one, at_one) = port_of_both();
     let mut txlb = Controlled::start(&config(&[at_one], "127.0.0.1", ""));
     // The start has read the line already.
-    assert_eq!(txlb.txlb.count("host web:main/a is down: "), 1);
+    txlb.txlb.wait_for_count("host web:main/a is down: ", 1);
 }
 
 /// Hosts at three ports in a row, which are free on this machine as well, named by their ports.

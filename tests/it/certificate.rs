@@ -90,7 +90,7 @@ fn users_change_while_the_certificate_is_not_to_be_had() {
     std::fs::remove_file(&key).unwrap();
     // The removed user must not be able to log in.
     txlb.reload(&config(""));
-    assert_eq!(txlb.count("the admin page stays as it was"), 1);
+    txlb.wait_for_count("the admin page stays as it was", 1);
     let moved = config("").replace("<web ", "<web refresh=\"7\" ");
     let said = txlb.reload_in_vain(moved);
     assert!(said.contains("key.pem: No such file"), "{said}");

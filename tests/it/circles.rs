@@ -102,7 +102,7 @@ fn a_circle_over_one_of_the_ports_of_a_host_without_a_port_is_refused() {
         service("c", &listen("127.0.0.6", second), "", &back),
     ];
     let mut txlb = Txlb::start(&format!("<config>{}</config>", services.concat()));
-    assert_eq!(txlb.count("host c:main/one is down: "), 1);
+    txlb.wait_for_count("host c:main/one is down: ", 1);
     drop(txlb);
     let with_header = |listen: String| listen.replace("/>", " proxy=\"require\"/>");
     let (at_a, at_b) = (listen("127.0.0.5", second), listen("127.0.0.6", first));
@@ -112,5 +112,5 @@ fn a_circle_over_one_of_the_ports_of_a_host_without_a_port_is_refused() {
         service("b", &with_header(at_b), sends, &back),
     ];
     let mut txlb = Txlb::start(&format!("<config>{}</config>", services.concat()));
-    assert_eq!(txlb.count("host b:main/one is down: "), 1);
+    txlb.wait_for_count("host b:main/one is down: ", 1);
 }

@@ -320,7 +320,7 @@ fn a_template_says_what_is_logged_and_a_service_may_be_left_out() {
     let date = line.strip_prefix("INFO  ended finished since 20");
     assert!(date.is_some_and(|it| it.ends_with('Z')), "{line}");
     assert_eq!(txlb.stop(), Some(0));
-    assert_eq!(txlb.count("ended "), 3);
+    txlb.wait_for_count("ended ", 3);
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn an_answer_without_members_changes_nothing() {
         lb.txlb.wait_for("the members of web.test are known now");
     }
     // Each was said once.
-    assert_eq!(lb.txlb.count("are not known any more"), 3);
+    lb.txlb.wait_for_count("are not known any more", 3);
     server.set_mood(Mood::Lies);
     server.set_addresses("web.test", loopbacks(3));
     lb.txlb.wait_for("1 member more, 3 in all: web@127.1.0.3");

@@ -411,7 +411,7 @@ fn sessions_are_logged_as_soon_as_the_file_says_so() {
     txlb.reload(&file.replace("</config>", "<logging connections=\"true\"/></config>"));
     before.close();
     txlb.wait_for(" web web:main/a 0/");
-    assert_eq!(txlb.count(" web:main/a "), 1);
+    txlb.wait_for_count(" web:main/a ", 1);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn who_guesses_is_made_slow() {
             .count("login failed: user admin from 127.0.0.1 (ssh)"),
         4
     );
-    assert_eq!(ssh.txlb.count("login failed"), 4);
+    ssh.txlb.wait_for_count("login failed", 4);
 }
 
 #[test]

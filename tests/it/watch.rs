@@ -63,7 +63,7 @@ fn a_file_that_is_wrong_is_said_once_and_the_next_one_is_taken() {
     txlb.wait_for("the running configuration stays");
     txlb.folder.write("config.xml", config("b", &b, ""));
     txlb.wait_for(IN_FORCE);
-    assert_eq!(txlb.count("the running configuration stays"), 2);
+    txlb.wait_for_count("the running configuration stays", 2);
     // What does not ask for it is not watched any more.
     let unwatched = config("a", &a, "").replace(" watch=\"true\"", "");
     txlb.folder.write("config.xml", &unwatched);

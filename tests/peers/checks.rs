@@ -145,7 +145,7 @@ fn tls_answers_a_client_hello_and_plain_text_does_not() {
     let url = format!("https://{}/", running.txlb.address());
     let names: String = (0..4).map(|_| output("curl", &["-sk", &url])).collect();
     assert!(names == "abab" || names == "baba", "{names}");
-    assert_eq!(running.txlb.count("is down"), 1);
+    running.txlb.wait_for_count("is down", 1);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::TIMEOUT;
+use super::{TIMEOUT, until};
 
 /// The program under test: the one built with the tests, or the one that `TXLB_PROGRAM` names
 /// by its path from the top of the tree. So a release build can be tested by tests that are
@@ -181,6 +181,13 @@ impl Txlb {
     /// How many log lines so far contain `text`.
     pub(crate) fn count(&mut self, text: &str) -> usize {
         self.log().iter().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until so many log lines contain `text`, and no more. A line may come later than what it
+    /// tells of.
+    pub(crate) fn wait_for_count(&mut self, text: &str, expected: usize) {
+        until(text, || self.count(text) >= expected);
+        assert_eq!(self.count(text), expected, "{text}: {:#?}", self.seen);
     }
 
     /// The addresses of a service, from the log; none of its Unix sockets.
