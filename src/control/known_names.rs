@@ -30,7 +30,7 @@ pub(super) struct KnownNames {
 }
 
 impl KnownNames {
-    /// As lines. What operators want comes first: nobody says it again.
+    /// As lines. What operators want comes first: no name server tells it again.
     pub(super) fn encode(&self) -> String {
         let wanted = self.wanted.iter().map(|(host, state)| {
             Line::new("wanted")
@@ -215,7 +215,7 @@ mod tests {
             known.answers.len()
         );
         assert!(known.answers.values().all(|it| it.len() == MOST));
-        // Nobody else keeps to the bounds.
+        // What is read is bounded, too.
         let more = (0..3000).map(|it| member_line(&question(0), &Record::at(ip(it))));
         assert_eq!(
             decoded(&more.collect::<String>()).answers[&question(0)].len(),

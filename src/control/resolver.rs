@@ -513,7 +513,7 @@ mod tests {
         names.resolve_now();
         assert!(resolutions.recv_timeout(TIMEOUT).unwrap().1.is_ok());
         assert_eq!(names.resolution("host"), Some(Ok(address(2))));
-        // What nobody wanted then is forgotten.
+        // What was not wanted then is forgotten.
         assert_eq!(names.set_names(strings(&["host", "other"])), ["other"]);
     }
 

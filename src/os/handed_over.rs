@@ -62,7 +62,7 @@ pub fn take_listeners(name: &str) -> Vec<TcpListener> {
         .collect()
 }
 
-/// The names of what nobody has taken.
+/// The names of what is not taken.
 pub fn not_taken() -> Vec<String> {
     lock(&KEPT).keys().cloned().collect()
 }
@@ -72,7 +72,7 @@ pub fn is_on_trial() -> bool {
     IS_ON_TRIAL.load(Ordering::Acquire)
 }
 
-/// The predecessor has let go. Closes what nobody has taken; returns the name of each descriptor.
+/// The predecessor has let go. Closes what is not taken; returns the name of each descriptor.
 pub fn end_trial() -> Vec<String> {
     IS_ON_TRIAL.store(false, Ordering::Release);
     let left = std::mem::take(&mut *lock(&KEPT));

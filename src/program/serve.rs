@@ -423,7 +423,7 @@ enum Meaning {
     Itself,
     /// For one that has come already.
     Repetition,
-    /// Nobody wants to wait any longer.
+    /// The operator does not want to wait any longer.
     EndNow,
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::HostKey;
+use super::line::begins;
 use super::table::{
     self, CommandSchema, KeySchema, action, batch, force, host_keys, optional, question, required,
     service_key,
@@ -334,9 +335,7 @@ impl Value<'_> {
     /// The word for what is wrong, in any case, or a beginning of it that is not too short: a service
     /// may be called `p`.
     pub(in crate::config) fn problems(&self) -> Result<&'static str, Error> {
-        let head = PROBLEMS.get(..self.text.len());
-        let is_meant = self.text.len() >= SHORTEST_PROBLEMS
-            && head.is_some_and(|head| head.eq_ignore_ascii_case(self.text));
+        let is_meant = self.text.len() >= SHORTEST_PROBLEMS && begins(PROBLEMS, self.text);
         is_meant
             .then_some(PROBLEMS)
             .ok_or_else(|| self.bad_value(PROBLEMS))

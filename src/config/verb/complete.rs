@@ -2,7 +2,7 @@
 //!
 //! The console and the shells use it. Completion never makes the typed text shorter.
 
-use super::line::{PartialLine, QuotedWord, needs_quotes, parse_partial_line};
+use super::line::{PartialLine, QuotedWord, begins, needs_quotes, parse_partial_line};
 use super::table::{self, CommandSchema, KeySchema};
 use super::values::word_pairs;
 use super::{PROBLEMS, View, options};
@@ -60,12 +60,6 @@ fn given(command: &'static CommandSchema, word: &str) -> Vec<(&'static KeySchema
     let pairs = word_pairs(command, word).unwrap_or_default().into_iter();
     let known = pairs.filter_map(|(name, value)| Some((command.key(name)?, value)));
     known.collect()
-}
-
-/// Whether `name` begins with `text`, ignoring case.
-fn begins(name: &str, text: &str) -> bool {
-    let head = name.get(..text.len());
-    head.is_some_and(|head| head.eq_ignore_ascii_case(text))
 }
 
 /// A partial command.

@@ -133,6 +133,12 @@ pub(crate) fn quote(word: &str) -> String {
     QuotedWord(word).to_string()
 }
 
+/// Whether `name` begins with `text`, ignoring case.
+pub(super) fn begins(name: &str, text: &str) -> bool {
+    let head = name.get(..text.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(text))
+}
+
 /// Whether a word is written in quotes. Other blanks than those between words are quoted, too, so
 /// that people see them.
 pub(super) fn needs_quotes(word: &str) -> bool {

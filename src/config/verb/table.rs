@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use super::actions::{self, Action, Batch, Question};
+use super::line::begins;
 use super::values::Values;
 use super::{CommandError, PROBLEMS, ParseError, checks, groups, routes, services, users};
 use crate::config::attributes::{Attribute, ElementTable, Presence, Verbs};
@@ -166,11 +167,7 @@ pub fn find(name: &str) -> Result<&'static CommandSchema, ParseError> {
     if let Some(command) = whole {
         return Ok(command);
     }
-    let begins = |known: &str| {
-        let head = known.get(..name.len());
-        head.is_some_and(|head| head.eq_ignore_ascii_case(name))
-    };
-    let is_meant = |it: &&CommandSchema| !name.is_empty() && begins(it.name);
+    let is_meant = |it: &&CommandSchema| !name.is_empty() && begins(it.name, name);
     let meant: Vec<_> = COMMANDS.iter().copied().filter(is_meant).collect();
     match meant[..] {
         [] => Err(ParseError::unknown_verb(name)),
