@@ -57,17 +57,14 @@ pub(crate) fn ask(connection: ControlConnection, line: &str) -> Result<(), Exit>
 
 /// The words as a line of the protocol.
 fn line(words: &[String]) -> Result<String, Exit> {
+    let is_watch = |word: &String| word.eq_ignore_ascii_case("watch");
     match Command::from_words(words) {
         Ok(Command::Batch(_)) => {
             let message = "txlb: a batch is several lines: give them on standard input";
             Err(Exit::new(Exit::USAGE, message))
         }
         Ok(command) => Ok(command.line()),
-        Err(_)
-            if words
-                .first()
-                .is_some_and(|it| it.eq_ignore_ascii_case("watch")) =>
-        {
+        Err(_) if words.first().is_some_and(is_watch) => {
             let message = "error: watch goes on until a key is pressed: it is for the prompt, which \
                            'txlb ctl' alone begins";
             Err(Exit::new(Exit::OTHER, message))
